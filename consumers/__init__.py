@@ -1,0 +1,1 @@
+"""What does the work: router, anonymizer, sender, janitor; each a process of its own."""

@@ -1,0 +1,1 @@
+"""What brings work in: the ingress SCP."""
