@@ -1,0 +1,26 @@
+"""What travels over RabbitMQ: bells and facts. Never pixels, never a name, never a path."""
+
+from shared.messages.bell import Bell, Ring, decode_bell, encode_bell
+from shared.messages.events import (
+    Event,
+    StudyCompleted,
+    StudyDelivered,
+    StudyFailed,
+    StudyReplayed,
+    StudyRouted,
+    encode_event,
+)
+
+__all__ = [
+    "Bell",
+    "Event",
+    "Ring",
+    "StudyCompleted",
+    "StudyDelivered",
+    "StudyFailed",
+    "StudyReplayed",
+    "StudyRouted",
+    "decode_bell",
+    "encode_bell",
+    "encode_event",
+]

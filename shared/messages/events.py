@@ -1,0 +1,74 @@
+"""Facts for anyone who binds to `dcmrelay.events`: past tense, small, frozen, no patient data.
+
+No I/O, no clock, no globals.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from shared.messages.bell import VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A fact about one part or delivery.
+
+    Args:
+        id: the part or delivery.
+        n: its record that makes the fact true.
+        part: the part the journey began with.
+    """
+
+    routing_key: ClassVar[str]
+    id: str
+    n: int
+    part: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCompleted(Event):
+    """A part was closed; also the router's bell."""
+
+    routing_key: ClassVar[str] = "study.complete"
+    source: str
+    instances: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRouted(Event):
+    """A part's deliveries were decided."""
+
+    routing_key: ClassVar[str] = "study.routed"
+    deliveries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyDelivered(Event):
+    """A delivery's instances all have a success or warning of the destination."""
+
+    routing_key: ClassVar[str] = "study.delivered"
+    destination: str
+    instances: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFailed(Event):
+    """A part or delivery became a dead letter."""
+
+    routing_key: ClassVar[str] = "study.failed"
+    dead_letter_class: str
+    destination: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyReplayed(Event):
+    """A person let a dead letter go on."""
+
+    routing_key: ClassVar[str] = "study.replayed"
+
+
+def encode_event(event: Event) -> bytes:
+    """The message body: JSON with the version and the event's fields."""
+    return json.dumps({"v": VERSION, "event": event.routing_key, **asdict(event)}, separators=(",", ":")).encode()

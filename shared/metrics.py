@@ -1,0 +1,86 @@
+"""Every metric the product has, declared once, with a sentence. Labels are names from the configuration or a closed set in
+code: never a UID, a name, an address or an AE title off the wire."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
+
+_SECONDS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800)
+
+ASSOCIATIONS = Counter(
+    "dcmrelay_associations_total", "Associations that ended at the ingress, by how.", ["source", "outcome"]
+)
+ASSOCIATIONS_OPEN = Gauge("dcmrelay_associations_open", "Associations open at the ingress now.")
+INSTANCES_RECEIVED = Counter(
+    "dcmrelay_instances_received_total", "C-STORE requests answered, by status class.", ["source", "outcome"]
+)
+BYTES_RECEIVED = Counter("dcmrelay_received_bytes_total", "Data set bytes answered with success.", ["source"])
+PARTS_COMPLETED = Counter("dcmrelay_parts_completed_total", "Study parts closed.", ["source"])
+PARTS_OPEN = Gauge("dcmrelay_parts_open", "Study parts that are still being received.")
+PARTS_ROUTED = Counter("dcmrelay_parts_routed_total", "Parts that a route wanted, once per route.", ["route"])
+INSTANCES_RENDERED = Counter(
+    "dcmrelay_instances_rendered_total", "Instances de-identified, or withheld by the profile.", ["profile", "outcome"]
+)
+INSTANCES_SENT = Counter(
+    "dcmrelay_instances_sent_total", "C-STORE responses of a destination, by outcome.", ["destination", "outcome"]
+)
+BYTES_SENT = Counter("dcmrelay_sent_bytes_total", "Data set bytes a destination took.", ["destination"])
+DELIVERIES = Counter("dcmrelay_deliveries_total", "Deliveries settled, by outcome.", ["destination", "outcome"])
+RETRIES = Counter("dcmrelay_retries_total", "Tries that failed and will be repeated.", ["stage"])
+DEAD_LETTERS = Counter("dcmrelay_dead_letters_total", "Parts and deliveries that became dead letters.", ["class"])
+STEP_SECONDS = Histogram(
+    "dcmrelay_step_seconds", "Time a handler took for one unit or slice.", ["stage"], buckets=_SECONDS
+)
+STORE_SECONDS = Histogram(
+    "dcmrelay_store_seconds", "From the last fragment received to the response, at the ingress.", buckets=_SECONDS
+)
+BROKER_CONNECTED = Gauge("dcmrelay_broker_connected", "1 while this worker has its connection to RabbitMQ.", ["role"])
+OWNED = Gauge("dcmrelay_destination_owned", "1 while this sender owns the destination.", ["destination"])
+
+WAITING = Gauge(
+    "dcmrelay_waiting", "Deliveries of a destination that are not final and not dead letters.", ["destination"]
+)
+OLDEST_WAITING = Gauge(
+    "dcmrelay_oldest_waiting_seconds", "Age of a destination's oldest waiting delivery; 0 when none.", ["destination"]
+)
+PARTS_WAITING = Gauge("dcmrelay_parts_waiting", "Closed parts that are not routed and not dead letters.")
+DEAD_LETTERS_NOW = Gauge("dcmrelay_dead_letters", "Dead letters that wait for a person now.", ["class"])
+SWEEP_SECONDS = Histogram("dcmrelay_sweep_seconds", "Time a sweep took.", buckets=_SECONDS)
+SWEEP_RUNG = Counter("dcmrelay_sweep_rung_total", "Bells that a sweep rang again.", ["stage"])
+SPOOL_FREE = Gauge("dcmrelay_spool_free_bytes", "Free space of the spool's file system.")
+UNREADABLE = Counter("dcmrelay_unreadable_messages_total", "Messages that could not be decoded, set aside.")
+UNREADABLE_RECORDS = Gauge("dcmrelay_unreadable_records", "Unfinished units whose records a sweep cannot read.")
+WORKER_STARTS = Counter("dcmrelay_worker_starts_total", "Workers started or started again by `up`.", ["worker"])
+WORKER_UP = Gauge("dcmrelay_worker_up", "1 while a worker started by `up` runs.", ["worker"])
+
+
+@contextmanager
+def timed(histogram: Histogram) -> Iterator[None]:
+    """Observe how long a block took, in seconds, also when it raises."""
+    begun = perf_counter()
+    try:
+        yield
+    finally:
+        histogram.observe(perf_counter() - begun)
+
+
+def serve(host: str, port: int) -> tuple[WSGIServer, int]:
+    """Serve `/metrics` from a thread of its own.
+
+    Args:
+        host: address to listen on.
+        port: 0 for a free one.
+
+    Returns:
+        The server, to shut down, and the port it got.
+    """
+    server, _ = start_http_server(port, host)
+    return server, server.server_port
+
+
+def value(name: str, **labels: str) -> float:
+    """The current value of a sample, 0 when it was never touched; for tests and `status`."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0

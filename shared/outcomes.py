@@ -1,0 +1,48 @@
+"""What a consumer answers: what became of the unit. One place (`shared.work`) turns it into records, bells and acks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import DeadLetterClass
+from shared.messages import Ring
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The unit is final.
+
+    Args:
+        outcome: one word for the record: `routed`, `delivered`, ...
+        rings: bells for the units that this one made.
+        facts: kept in the final record.
+    """
+
+    outcome: str
+    rings: tuple[Ring, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Next:
+    """The same unit goes on, at another stage or with its next slice; not a failure."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class Later:
+    """May work later; the reason is kept, the time is the worker's to choose."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """A person is needed: a dead letter with its reason and class."""
+
+    reason: str
+    dead_letter_class: DeadLetterClass
+
+
+Outcome = Done | Next | Later | Held

@@ -1,0 +1,154 @@
+"""Closing a part: the manifest, a second look, the first record; in this order, so whoever dies, another goes on."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from shared import headers
+from shared.errors import DataSetError
+from shared.forms import hashed_id
+from shared.spool.parts import (
+    Instance,
+    Manifest,
+    Part,
+    active_parts,
+    instance_name,
+    is_finished,
+    open_part,
+    put_manifest,
+    read_manifest,
+)
+from shared.spool.spool import Spool
+from shared.spool.states import State
+
+
+def close_part(
+    spool: Spool, part: Part, *, config: str, known: Mapping[str, Instance] | None = None
+) -> tuple[str, ...]:
+    """Close a part, and give what its manifest does not have to parts of their own.
+
+    May be called again, by anyone, at any time; the outcome is the same.
+
+    Args:
+        spool: the spool.
+        part: an open part, or one whose closing somebody began.
+        config: hash of the configuration in force.
+        known: facts about instances by file name, in order of arrival; the others are read from their files.
+
+    Returns:
+        Ids of the units to ring for: the part, and late ones, each at record 0; without those that hold nothing new.
+    """
+    manifest = read_manifest(spool, part.id) or _make_manifest(spool, part, _facts(spool, part, known or {}))
+    late: list[str] = []
+    while missed := _missed(spool, part.id):
+        late += _close_late(spool, part, missed, config)
+    return (*_make_unit(spool, part, manifest, config), *late)
+
+
+def read_instance(spool: Spool, name: str) -> Instance:
+    """Facts about a stored instance, from its file; its hash is taken anew.
+
+    Raises:
+        DataSetError: the bytes do not agree with the name they were stored under.
+    """
+    path = spool.store.path(name)
+    identity = headers.read_identity(path)
+    offset, transfer_syntax = headers.read_meta(path)
+    sha256 = _hash_of(path, offset)
+    if sha256 != path.name:
+        raise DataSetError(f"{name}: the bytes on disk are not those that were received")
+    return Instance(
+        file=name,
+        sha256=sha256,
+        offset=offset,
+        size=path.stat().st_size - offset,
+        sop_class_uid=identity.sop_class_uid,
+        sop_instance_uid=identity.sop_instance_uid,
+        transfer_syntax_uid=transfer_syntax,
+    )
+
+
+def _facts(spool: Spool, part: Part, known: Mapping[str, Instance]) -> list[Instance]:
+    files = _files(spool, part.id)
+    there = set(files)
+    return [known[name] for name in known if name in there] + [_facts_of(spool, n) for n in files if n not in known]
+
+
+def _facts_of(spool: Spool, name: str) -> Instance:
+    """Facts about a stored instance; one damaged on disk is named too, and held when it is to be sent."""
+    try:
+        return read_instance(spool, name)
+    except DataSetError:
+        sha256 = name.rpartition("/")[2]
+        return Instance(
+            file=name,
+            sha256=sha256,
+            offset=0,
+            size=0,
+            sop_class_uid="",
+            sop_instance_uid="",
+            transfer_syntax_uid="",
+        )
+
+
+def _make_manifest(spool: Spool, part: Part, instances: list[Instance]) -> Manifest:
+    """Bytes that an unfinished part of the study has are one instance with it; later, a deliberate re-send."""
+    there = set(_unfinished_hashes(spool, part))
+    manifest = Manifest(
+        instances=tuple(instance for instance in instances if instance.sha256 not in there),
+        duplicates=tuple(instance.file for instance in instances if instance.sha256 in there),
+    )
+    return put_manifest(spool, part.id, manifest)
+
+
+def _make_unit(spool: Spool, part: Part, manifest: Manifest, config: str) -> tuple[str, ...]:
+    if manifest.instances:
+        waiting = State(n=0, stage="route", status="waiting", at=spool.now(), config=config)
+        spool.parts.create(part.id, {"source": part.source}, waiting)
+        return (part.id,)
+    final = State(n=0, stage="route", status="final", at=spool.now(), config=config, outcome="duplicate")
+    spool.parts.create(part.id, {"source": part.source}, final)
+    spool.store.delete(part.marker)
+    return ()
+
+
+def _unfinished_hashes(spool: Spool, part: Part) -> Iterable[str]:
+    for other in active_parts(spool, part.study_key):
+        manifest = read_manifest(spool, other) if other != part.id else None
+        if manifest is not None and not is_finished(spool, other):
+            yield from (instance.sha256 for instance in manifest.instances)
+
+
+def _late_id(part_id: str, k: int) -> str:
+    return hashed_id("p", part_id, "late", k)
+
+
+def _missed(spool: Spool, part_id: str) -> list[str]:
+    """Files in the part that no manifest names, its own or a late part's."""
+    named: set[str] = set()
+    k, manifest = 0, read_manifest(spool, part_id)
+    while manifest is not None:
+        named |= {instance.file for instance in manifest.instances} | set(manifest.duplicates)
+        k += 1
+        manifest = read_manifest(spool, _late_id(part_id, k))
+    return [name for name in _files(spool, part_id) if name not in named]
+
+
+def _close_late(spool: Spool, part: Part, names: list[str], config: str) -> tuple[str, ...]:
+    k = 1
+    while read_manifest(spool, _late_id(part.id, k)) is not None:
+        k += 1
+    late = replace(part, id=_late_id(part.id, k), late_of=part.id, opened_at=spool.now())
+    open_part(spool, late)
+    return _make_unit(spool, late, _make_manifest(spool, late, [_facts_of(spool, name) for name in names]), config)
+
+
+def _files(spool: Spool, part_id: str) -> list[str]:
+    return [instance_name(part_id, name) for name in spool.store.list(f"parts/{part_id}/instances")]
+
+
+def _hash_of(path: Path, offset: int) -> str:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return hashlib.file_digest(file, "sha256").hexdigest()

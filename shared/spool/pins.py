@@ -1,0 +1,75 @@
+"""Pins: the choice made for a study on a route, which its later parts follow.
+
+pins/<study>/<route>/<epoch>.json    the highest epoch is in force
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.forms import Form, hashed_id
+from shared.spool.spool import Spool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One destination of a pin: who it was when chosen, and in which form it gets the study."""
+
+    destination: str
+    identity: str
+    form: Form
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """The choice for (study, called AE title, route).
+
+    Args:
+        route: name of the route.
+        epoch: from 0; a hand-over, or `follow` having passed, makes the next.
+        made_at: when.
+        choices: the destinations.
+        urgent: the route's priority.
+        config: hash of the configuration it was made under.
+    """
+
+    route: str
+    epoch: int
+    made_at: datetime
+    choices: tuple[Choice, ...]
+    urgent: bool
+    config: str
+
+
+def study_pins(study_instance_uid: str, called_ae_title: str) -> str:
+    """The folder of a study's pins; hashed, so that no UID of a peer becomes a path."""
+    return "pins/" + hashed_id("s", study_instance_uid, called_ae_title)
+
+
+def live_pins(spool: Spool, folder: str, follow: timedelta) -> dict[str, Pin]:
+    """The pins in force for a study, by route: the newest epoch of each, unless `follow` has passed."""
+    newest = (_newest(spool, folder, route) for route in spool.store.list(folder))
+    return {pin.route: pin for pin in newest if pin is not None and not spool.lapsed(pin.made_at, follow)}
+
+
+def put_pin(spool: Spool, folder: str, pin: Pin) -> Pin:
+    """Pin a choice as the next epoch of its route; returns the pin that stands, ours or the one that was faster."""
+    before = _newest(spool, folder, pin.route)
+    epoch = 0 if before is None else before.epoch + 1
+    name = f"{folder}/{pin.route}/{epoch:06}.json"
+    spool.put_json(name, {**asdict(pin), "epoch": epoch, "made_at": pin.made_at.isoformat()})
+    standing = spool.read_json(name)
+    return pin if standing is None else _pin(standing)
+
+
+def _newest(spool: Spool, folder: str, route: str) -> Pin | None:
+    epochs = spool.store.list(f"{folder}/{route}")
+    content = spool.read_json(f"{folder}/{route}/{epochs[-1]}") if epochs else None
+    return None if content is None else _pin(content)
+
+
+def _pin(content: Mapping[str, Any]) -> Pin:
+    choices = tuple(Choice(**{**choice, "form": Form(**choice["form"])}) for choice in content["choices"])
+    return Pin(**{**content, "choices": choices, "made_at": datetime.fromisoformat(content["made_at"])})

@@ -1,0 +1,182 @@
+"""The records of a unit and the rules by which one follows another. No I/O, no clock, no globals."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from shared.errors import DeadLetterClass
+from shared.outcomes import Done, Held, Later, Next, Outcome
+
+Status = Literal["waiting", "working", "held", "final"]
+_TIMES = ("at", "due", "since", "lease")
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """One record `<unit>/<n>.json`; the highest n is what is true now.
+
+    Args:
+        n: number of the record, from 0.
+        stage: `route` (a part), `render`, `send` (a delivery).
+        status: `waiting` for a worker, `working`, `held` for a person (a dead letter), `final`.
+        at: when the record was written.
+        due: a waiting unit is not to be worked on before.
+        tries: failed tries at this stage.
+        faults: workers that died or broke at this stage.
+        since: when this stage was first tried; `give_up` counts from here.
+        owner: who works, as `shared.owner` writes it.
+        lease: a `working` record counts as abandoned after this, unless its owner is provably alive.
+        reason: why it waits or is held, without patient data.
+        dead_letter_class: of a held unit.
+        config: hash of the configuration in force for it.
+        outcome: what became of it, when final.
+        facts: what this record adds: progress of a slice, counts; merged over all records in `Units.facts`.
+        by: who replayed or discarded it, when a person did.
+    """
+
+    n: int
+    stage: str
+    status: Status
+    at: datetime
+    due: datetime | None = None
+    tries: int = 0
+    faults: int = 0
+    since: datetime | None = None
+    owner: str = ""
+    lease: datetime | None = None
+    reason: str = ""
+    dead_letter_class: DeadLetterClass | None = None
+    config: str = ""
+    outcome: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How long to wait between tries, and how long to try.
+
+    Args:
+        first: the first wait; doubles.
+        longest: no wait is longer.
+        give_up: a dead letter after this, counted from the first try.
+        faults: a dead letter, class bug, after so many workers died or broke at it.
+    """
+
+    first: timedelta = timedelta(seconds=1)
+    longest: timedelta = timedelta(minutes=5)
+    give_up: timedelta = timedelta(days=5)
+    faults: int = 5
+
+    def wait(self, tries: int, jitter: float) -> timedelta:
+        """The wait after so many failed tries (from 0), shortened by up to a quarter; jitter is in 0..1."""
+        doubled: timedelta = min(self.first * (1 << min(tries, 30)), self.longest)
+        return doubled * (1 - jitter / 4)
+
+
+def claimed(state: State, *, owner: str, now: datetime, lease: timedelta, faults: int) -> State:
+    """The record that says `owner` works on the unit from now; written before the work, so that a crash counts."""
+    return replace(
+        state,
+        n=state.n + 1,
+        status="working",
+        at=now,
+        due=None,
+        since=state.since or now,
+        owner=owner,
+        lease=now + lease,
+        faults=faults,
+        facts={},
+        by="",
+    )
+
+
+def advanced(state: State, *, now: datetime, lease: timedelta, facts: Mapping[str, Any]) -> State:
+    """The record of one slice done by the one who works on the unit."""
+    return replace(state, n=state.n + 1, at=now, lease=now + lease, facts=facts)
+
+
+def settled(state: State, outcome: Outcome, *, now: datetime, retry: Retry, jitter: float) -> State:
+    """The record that an outcome makes of a unit that was worked on.
+
+    Args:
+        state: the `working` record.
+        outcome: what the handler answered.
+        now: the time.
+        retry: waits and limits of this stage.
+        jitter: 0..1, drawn by the caller.
+    """
+    free = replace(state, n=state.n + 1, at=now, owner="", lease=None, facts={}, reason="")
+    match outcome:
+        case Done(outcome=word, facts=facts):
+            return replace(free, status="final", outcome=word, facts=facts)
+        case Next(stage):
+            return replace(free, status="waiting", stage=stage, tries=0, faults=0, since=None)
+        case Held(reason, dead_letter_class):
+            return replace(free, status="held", reason=reason, dead_letter_class=dead_letter_class)
+        case Later(reason) if state.since is not None and now - state.since >= retry.give_up:
+            return replace(free, status="held", reason=f"gave up: {reason}", dead_letter_class="unreachable")
+        case Later(reason):
+            due = now + retry.wait(state.tries, jitter)
+            return replace(free, status="waiting", tries=state.tries + 1, due=due, reason=reason)
+
+
+def broke(state: State, reason: str, *, now: datetime, retry: Retry, jitter: float) -> State:
+    """The record after the handler raised what nobody foresaw: tried again, a limited number of times."""
+    counted = replace(state, faults=state.faults + 1)
+    if counted.faults >= retry.faults:
+        return settled(counted, Held(reason, "bug"), now=now, retry=retry, jitter=jitter)
+    return settled(counted, Later(reason), now=now, retry=retry, jitter=jitter)
+
+
+def handed_back(state: State, *, now: datetime) -> State:
+    """The record of a worker that was told to stop: the unit waits as if it had not begun; no failure."""
+    return replace(state, n=state.n + 1, status="waiting", at=now, owner="", lease=None, facts={})
+
+
+def released(state: State, *, now: datetime, by: str, why: str, config: str = "") -> State:
+    """The record of a replayed dead letter: as if never tried, at the stage where it stopped.
+
+    Args:
+        state: the `held` record.
+        now: the time.
+        by: who replayed it.
+        why: their words for the record.
+        config: hash of the configuration to decide under; empty keeps the old one.
+    """
+    return replace(
+        state,
+        n=state.n + 1,
+        status="waiting",
+        at=now,
+        due=None,
+        tries=0,
+        faults=0,
+        since=None,
+        reason=why,
+        dead_letter_class=None,
+        config=config or state.config,
+        facts={"replayed": True},
+        by=by,
+    )
+
+
+def discarded(state: State, *, now: datetime, by: str, why: str) -> State:
+    """The record of a dead letter that a person gave up."""
+    return replace(state, n=state.n + 1, status="final", at=now, outcome="discarded", reason=why, facts={}, by=by)
+
+
+def to_json(state: State) -> dict[str, Any]:
+    """A record as it is written: only what differs from the default; times in ISO 8601 with their zone."""
+    written = {key: value for key, value in asdict(state).items() if value not in (None, "", 0, {}) or key == "n"}
+    return {key: value.isoformat() if key in _TIMES else value for key, value in written.items()}
+
+
+def from_json(record: Mapping[str, Any]) -> State:
+    """A record as it was written; keys of other versions are passed over."""
+    known = {key: value for key, value in record.items() if key in State.__dataclass_fields__}
+    for key in _TIMES:
+        if key in known:
+            known[key] = datetime.fromisoformat(known[key])
+    return State(**known)

@@ -1,0 +1,194 @@
+"""Names and bytes that are safe once said to be: put-new, open, list, delete, and nothing else.
+
+A name is made once and never changed, so there is no rename, no append and no half-written file to meet. On a
+directory, put-new is: temporary file in the same file system, fsync, link (fails when the name is there), fsync of the
+directory; the one order that survives a power cut. On an object store it would be a put with if-none-match.
+Source: ADR 0002.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.errors import StorageError
+
+Step = Callable[[str], None]
+
+
+class Draft:
+    """Bytes on their way to a name: a temporary file in the spool's own file system.
+
+    Raises:
+        StorageError: the file system refused; `discard` the draft, it cannot be used again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        try:
+            self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise storage_error("create a temporary file in", path.parent, error) from error
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Append a chunk, whole."""
+        rest = memoryview(chunk)
+        try:
+            while rest:
+                written = os.write(self._fd, rest)
+                self.size += written
+                rest = rest[written:]
+        except OSError as error:
+            raise storage_error("write to", self.path.parent, error) from error
+
+    def sync(self) -> None:
+        """Bring the bytes to stable storage and close the file; a failed fsync is never tried again on it."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise storage_error("fsync a file in", self.path.parent, error) from error
+        finally:
+            self._close()
+
+    def discard(self) -> None:
+        """Forget the bytes; harmless when they already have a name."""
+        self._close()
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+class Store:
+    """A directory of immutable names.
+
+    Args:
+        root: the spool's directory; must exist.
+        step: called with a sentence before and after each durable step; tests kill there.
+    """
+
+    def __init__(self, root: Path, step: Step = lambda _: None) -> None:
+        self.root = root
+        self._step = step
+        self._temporary = root / "tmp"
+        self._temporary.mkdir(mode=0o700, exist_ok=True)
+
+    def draft(self) -> Draft:
+        """Begin bytes that `put_new` will give a name."""
+        return Draft(self._temporary / f"{os.getpid()}.{secrets.token_hex(8)}")
+
+    def put_new(self, name: str, content: bytes | Draft) -> bool:
+        """Give a name to bytes if nobody has; either way the name is on stable storage on return.
+
+        Args:
+            name: relative, with `/`; made of our own ids only, never of something a peer sent.
+            content: the bytes, or a draft, which is used up.
+
+        Returns:
+            True when this call made the name; False when it was there before (its bytes stand, ours are forgotten).
+
+        Raises:
+            StorageError: refused; nothing stands under the name by this call.
+        """
+        draft = content if isinstance(content, Draft) else self._drafted(content)
+        try:
+            draft.sync()
+            self._step(f"before {name}")
+            made = self._link(draft.path, self.root / name)
+        finally:
+            draft.discard()
+        self._step(f"after {name}")
+        return made
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a name for reading.
+
+        Raises:
+            FileNotFoundError: nobody made it, or it was deleted.
+        """
+        return (self.root / name).open("rb")
+
+    def path(self, name: str) -> Path:
+        """Where the name lies on this machine, for what reads by file descriptor."""
+        return self.root / name
+
+    def list(self, prefix: str) -> list[str]:
+        """Names (and folders) directly below a prefix, without it, sorted; empty when there is none."""
+        try:
+            return sorted(os.listdir(self.root / prefix))  # noqa: PTH208  (names only: no Path per entry)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def delete(self, name: str) -> None:
+        """Take a name away; its folder goes too when that leaves it empty. Harmless when it is not there."""
+        path = self.root / name
+        self._step(f"before delete {name}")
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+        self._step(f"after delete {name}")
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes under a name, or None when there is no such name."""
+        try:
+            with self.open(name) as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _drafted(self, content: bytes) -> Draft:
+        draft = self.draft()
+        try:
+            draft.write(content)
+        except StorageError:
+            draft.discard()
+            raise
+        return draft
+
+    def _link(self, source: Path, target: Path) -> bool:
+        made = True
+        try:
+            try:
+                os.link(source, target)
+            except FileNotFoundError:
+                self._make_folder(target.parent)
+                os.link(source, target)
+        except FileExistsError:
+            made = False
+        except OSError as error:
+            raise storage_error("make a name in", target.parent, error) from error
+        try:
+            sync_folder(target.parent)
+        except OSError as error:
+            if made:
+                target.unlink(missing_ok=True)
+            raise storage_error("fsync the folder", target.parent, error) from error
+        return made
+
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.parent.is_dir():
+            self._make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a directory's entries to stable storage (fsync of the file alone leaves its name in doubt)."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def storage_error(doing: str, place: Path, error: OSError) -> StorageError:
+    """One line that says what could not be done, where, and why."""
+    return StorageError(f"cannot {doing} {place}: {os.strerror(error.errno or 0)}")

@@ -1,0 +1,96 @@
+"""Units of work as series of records: the highest number is what is true, and who makes the next number has won."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import SupersededError
+from shared.spool.states import State, from_json, to_json
+from shared.spool.store import Store
+
+_RECORD = re.compile(r"(\d{8})\.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """A part or delivery as it stands.
+
+    Args:
+        id: its id.
+        order: what it is and what is to be done; never changes.
+        state: its newest record.
+        facts: what its records added, merged in their order: a mapping inside grows, anything else is replaced.
+    """
+
+    id: str
+    order: Mapping[str, Any]
+    state: State
+    facts: Mapping[str, Any]
+
+
+class Units:
+    """The units of one kind, below one folder of the spool (`parts`, `deliveries`)."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self._store = store
+        self.folder = folder
+
+    def create(self, unit: str, order: Mapping[str, Any], state: State) -> bool:
+        """Make a unit, whole: its record 0 holds the order too. False when it was there before."""
+        return self._put(unit, {"order": order, **to_json(state)}, state.n)
+
+    def newest(self, unit: str) -> State | None:
+        """The newest record, or None when there is no such unit."""
+        numbers = self._numbers(unit)
+        return from_json(self._read(unit, numbers[-1])) if numbers else None
+
+    def load(self, unit: str) -> Unit | None:
+        """A unit with all that its records say, or None when there is none."""
+        records = [self._read(unit, n) for n in self._numbers(unit)]
+        if not records:
+            return None
+        states = [from_json(record) for record in records]
+        return Unit(id=unit, order=records[0]["order"], state=states[-1], facts=merged(states))
+
+    def history(self, unit: str) -> list[State]:
+        """All records, oldest first: the unit's story."""
+        return [from_json(self._read(unit, n)) for n in self._numbers(unit)]
+
+    def append(self, unit: str, state: State) -> None:
+        """Write the next record.
+
+        Raises:
+            SupersededError: that number was there before: somebody else decides what happens next.
+            StorageError: the disk refused.
+        """
+        if not self._put(unit, to_json(state), state.n):
+            raise SupersededError(f"record {state.n} of {unit} was written by somebody else")
+
+    def ids(self) -> list[str]:
+        """All units there are, finished ones too; for people, never for a sweep."""
+        return self._store.list(self.folder)
+
+    def _numbers(self, unit: str) -> list[int]:
+        names = self._store.list(f"{self.folder}/{unit}")
+        return [int(match[1]) for match in map(_RECORD.fullmatch, names) if match]
+
+    def _put(self, unit: str, record: Mapping[str, Any], n: int) -> bool:
+        body = json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
+        return self._store.put_new(f"{self.folder}/{unit}/{n:08}.json", body)
+
+    def _read(self, unit: str, n: int) -> dict[str, Any]:
+        with self._store.open(f"{self.folder}/{unit}/{n:08}.json") as file:
+            record: dict[str, Any] = json.load(file)
+        return record
+
+
+def merged(states: list[State]) -> dict[str, Any]:
+    """The facts of a series of records, the later over the earlier; mappings are joined key by key."""
+    facts: dict[str, Any] = {}
+    for state in states:
+        for key, value in state.facts.items():
+            before = facts.get(key)
+            facts[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+    return facts
