@@ -14,7 +14,8 @@
     │       └── ProtocolError        broke PS3.7 or PS3.8, or a bound of ours
     ├── PermanentError               never will work as it stands: becomes a dead letter of the class it names
     │   └── DataSetError             bytes that cannot be read as a DICOM data set
-    └── SupersededError              somebody else wrote the unit's next record: stop, touch nothing
+    ├── SupersededError              somebody else wrote the unit's next record: stop, touch nothing
+    └── HandedBackError              the process was told to stop: leave the unit as if it had not begun
 
 No message in this tree may quote a value from a data set, or text that a peer or a parser wrote.
 """
@@ -114,3 +115,15 @@ class DataSetError(PermanentError):
 
 class SupersededError(DcmrelayError):
     """Another worker wrote the next record of this unit; whoever sees this stops and writes nothing."""
+
+
+class HandedBackError(DcmrelayError):
+    """The process was told to stop; the unit goes back as if this try had not been made."""
+
+
+def where(error: BaseException) -> str:
+    """File and line of an error's innermost frame: what a developer needs, and nothing of the data."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"

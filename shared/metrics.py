@@ -1,5 +1,8 @@
-"""Every metric the product has, declared once, with a sentence. Labels are names from the configuration or a closed set in
-code: never a UID, a name, an address or an AE title off the wire."""
+"""Every metric the product has, declared once, with a sentence.
+
+Labels are names from the configuration or a closed set in code: never a UID, a name, an address or an AE title that
+came over the wire.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +13,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_se
 
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800)
 
-ASSOCIATIONS = Counter(
-    "dcmrelay_associations_total", "Associations that ended at the ingress, by how.", ["source", "outcome"]
-)
+ASSOCIATIONS = Counter("dcmrelay_associations_total", "Connections that ended at the ingress, by how.", ["outcome"])
 ASSOCIATIONS_OPEN = Gauge("dcmrelay_associations_open", "Associations open at the ingress now.")
 INSTANCES_RECEIVED = Counter(
     "dcmrelay_instances_received_total", "C-STORE requests answered, by status class.", ["source", "outcome"]

@@ -1,5 +1,6 @@
 """Who works: a process, named so that others can tell whether it still lives."""
 
+import hashlib
 import os
 import socket
 from functools import cache
@@ -24,6 +25,24 @@ def is_alive(owner: str) -> bool | None:
     if place != _place() or not pid.isdigit():
         return None
     return _start_time(int(pid)) == started
+
+
+def draft_name(token: str) -> str:
+    """A name for a temporary file that tells whose it is."""
+    place, pid, started = this_process().split("/")
+    return f"{_digest(place)}.{pid}.{started}.{token}"
+
+
+def is_left_behind(draft: str) -> bool:
+    """Whether a temporary file's process certainly ended; False when that cannot be seen from here."""
+    fields = draft.split(".")
+    if len(fields) != 4 or fields[0] != _digest(_place()) or not fields[1].isdigit():
+        return False
+    return _start_time(int(fields[1])) != fields[2]
+
+
+def _digest(place: str) -> str:
+    return hashlib.sha256(place.encode()).hexdigest()[:8]
 
 
 @cache

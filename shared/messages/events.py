@@ -18,9 +18,12 @@ class Event:
         id: the part or delivery.
         n: its record that makes the fact true.
         part: the part the journey began with.
+
+    `must_arrive` says that some queue must take it: it is a bell too.
     """
 
     routing_key: ClassVar[str]
+    must_arrive: ClassVar[bool] = False
     id: str
     n: int
     part: str
@@ -31,6 +34,7 @@ class StudyCompleted(Event):
     """A part was closed; also the router's bell."""
 
     routing_key: ClassVar[str] = "study.complete"
+    must_arrive: ClassVar[bool] = True
     source: str
     instances: int
     bytes: int

@@ -107,7 +107,8 @@ def _make_unit(spool: Spool, part: Part, manifest: Manifest, config: str) -> tup
         waiting = State(n=0, stage="route", status="waiting", at=spool.now(), config=config)
         spool.parts.create(part.id, {"source": part.source}, waiting)
         return (part.id,)
-    final = State(n=0, stage="route", status="final", at=spool.now(), config=config, outcome="duplicate")
+    word = "duplicate" if manifest.duplicates else "empty"
+    final = State(n=0, stage="route", status="final", at=spool.now(), config=config, outcome=word)
     spool.parts.create(part.id, {"source": part.source}, final)
     spool.store.delete(part.marker)
     return ()
@@ -120,7 +121,8 @@ def _unfinished_hashes(spool: Spool, part: Part) -> Iterable[str]:
             yield from (instance.sha256 for instance in manifest.instances)
 
 
-def _late_id(part_id: str, k: int) -> str:
+def late_id(part_id: str, k: int) -> str:
+    """The id of the k-th part made of what missed a part's closing, from 1."""
     return hashed_id("p", part_id, "late", k)
 
 
@@ -131,15 +133,15 @@ def _missed(spool: Spool, part_id: str) -> list[str]:
     while manifest is not None:
         named |= {instance.file for instance in manifest.instances} | set(manifest.duplicates)
         k += 1
-        manifest = read_manifest(spool, _late_id(part_id, k))
+        manifest = read_manifest(spool, late_id(part_id, k))
     return [name for name in _files(spool, part_id) if name not in named]
 
 
 def _close_late(spool: Spool, part: Part, names: list[str], config: str) -> tuple[str, ...]:
     k = 1
-    while read_manifest(spool, _late_id(part.id, k)) is not None:
+    while read_manifest(spool, late_id(part.id, k)) is not None:
         k += 1
-    late = replace(part, id=_late_id(part.id, k), late_of=part.id, opened_at=spool.now())
+    late = replace(part, id=late_id(part.id, k), late_of=part.id, opened_at=spool.now())
     open_part(spool, late)
     return _make_unit(spool, late, _make_manifest(spool, late, [_facts_of(spool, name) for name in names]), config)
 

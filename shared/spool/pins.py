@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.config.profiles import Profile
 from shared.forms import Form, hashed_id
 from shared.spool.spool import Spool
 
@@ -41,6 +42,17 @@ class Pin:
     choices: tuple[Choice, ...]
     urgent: bool
     config: str
+
+
+def keep_profile(spool: Spool, profile: Profile) -> None:
+    """Keep a profile under its hash, so that a pin can be followed after the configuration changed."""
+    spool.store.put_new(f"config/profile-{profile.hash}.json", profile.model_dump_json().encode())
+
+
+def pinned_profile(spool: Spool, profile_hash: str) -> Profile | None:
+    """The profile kept under a hash."""
+    content = spool.store.read(f"config/profile-{profile_hash}.json")
+    return None if content is None else Profile.model_validate_json(content)
 
 
 def study_pins(study_instance_uid: str, called_ae_title: str) -> str:

@@ -62,11 +62,8 @@ class Spool:
         return self.store.read(f"config/{config_hash}.json")
 
     def is_abandoned(self, state: State) -> bool:
-        """Whether the one who works on a unit ended, or cannot be seen from here and let the lease run out."""
-        if state.status != "working":
-            return False
-        alive = owner.is_alive(state.owner)
-        return self.lapsed(state.lease) if alive is None else not alive
+        """Whether the one who works on a unit has ended, or let the lease run out."""
+        return state.status == "working" and (owner.is_alive(state.owner) is False or self.lapsed(state.lease))
 
     def lapsed(self, moment: datetime | None, grace: timedelta = timedelta(0)) -> bool:
         """Whether a moment (plus grace) has passed; None has."""

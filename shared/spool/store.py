@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from shared import owner
 from shared.errors import StorageError
 
 Step = Callable[[str], None]
@@ -82,7 +83,7 @@ class Store:
 
     def draft(self) -> Draft:
         """Begin bytes that `put_new` will give a name."""
-        return Draft(self._temporary / f"{os.getpid()}.{secrets.token_hex(8)}")
+        return Draft(self._temporary / owner.draft_name(secrets.token_hex(8)))
 
     def put_new(self, name: str, content: bytes | Draft) -> bool:
         """Give a name to bytes if nobody has; either way the name is on stable storage on return.
@@ -143,6 +144,13 @@ class Store:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def clear_drafts(self) -> int:
+        """Delete temporary files of processes that ended; returns how many."""
+        left = [path for path in self._temporary.iterdir() if owner.is_left_behind(path.name)]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
 
     def _drafted(self, content: bytes) -> Draft:
         draft = self.draft()

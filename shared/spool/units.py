@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from shared.errors import SupersededError
@@ -21,12 +22,14 @@ class Unit:
         id: its id.
         order: what it is and what is to be done; never changes.
         state: its newest record.
+        made_at: when record 0 was written.
         facts: what its records added, merged in their order: a mapping inside grows, anything else is replaced.
     """
 
     id: str
     order: Mapping[str, Any]
     state: State
+    made_at: datetime
     facts: Mapping[str, Any]
 
 
@@ -52,7 +55,7 @@ class Units:
         if not records:
             return None
         states = [from_json(record) for record in records]
-        return Unit(id=unit, order=records[0]["order"], state=states[-1], facts=merged(states))
+        return Unit(id=unit, order=records[0]["order"], state=states[-1], made_at=states[0].at, facts=merged(states))
 
     def history(self, unit: str) -> list[State]:
         """All records, oldest first: the unit's story."""
@@ -87,9 +90,14 @@ class Units:
 
 
 def merged(states: list[State]) -> dict[str, Any]:
-    """The facts of a series of records, the later over the earlier; mappings are joined key by key."""
+    """The facts of a series of records, the later over the earlier; mappings are joined key by key.
+
+    A replay forgets what was refused or held before it.
+    """
     facts: dict[str, Any] = {}
     for state in states:
+        if state.facts.get("replayed"):
+            facts = {key: value for key, value in facts.items() if key not in ("refused", "held")}
         for key, value in state.facts.items():
             before = facts.get(key)
             facts[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value

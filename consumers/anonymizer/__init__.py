@@ -1,0 +1,1 @@
+"""De-identification: renditions of study parts, each with its proof."""

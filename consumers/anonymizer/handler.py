@@ -1,0 +1,130 @@
+"""A delivery in that needs its part in another form; the rendition with its proof, chunk by chunk.
+
+Deterministic, so that two workers at once, or one after a crash, make the same bytes under the same names. What cannot
+be de-identified is held, instance by instance; the others go on.
+"""
+
+import hashlib
+
+from consumers.anonymizer.deidentify import rules_of
+from consumers.anonymizer.files import Withheld, render
+from consumers.anonymizer.rules import Rules
+from shared import metrics
+from shared.config import Config
+from shared.errors import DataSetError, PermanentError
+from shared.forms import ENGINE_VERSION, Form, rendition_id
+from shared.outcomes import Next, Outcome
+from shared.spool.deliveries import Order, order_from_json
+from shared.spool.keys import id_of_key, read_key
+from shared.spool.parts import Instance, Manifest, read_manifest
+from shared.spool.pins import pinned_profile
+from shared.spool.renditions import CHUNK, Proof, chunks, output_name, put_proofs, read_proofs
+from shared.spool.spool import Spool
+from shared.spool.store import Draft
+from shared.work import Claim
+
+
+class Anonymizer:
+    """Answers bells of deliveries at stage `render`.
+
+    Args:
+        spool: the spool.
+        config: says where the keys lie.
+    """
+
+    def __init__(self, spool: Spool, config: Config) -> None:
+        self._spool, self._config = spool, config
+        self._rules: dict[Form, Rules] = {}
+
+    def handle(self, claim: Claim) -> Outcome:
+        """Make the next chunk that has no proof; on to the sender when each has."""
+        order = order_from_json(claim.order)
+        manifest = read_manifest(self._spool, order.part)
+        if manifest is None:
+            raise PermanentError("the part has no manifest", "bug")
+        missing = [n for n in chunks(manifest) if read_proofs(self._spool, order.part, order.form, n) is None]
+        if missing:
+            self._make(claim, order, manifest, missing[0])
+        return Next("render") if len(missing) > 1 else Next("send")
+
+    def _make(self, claim: Claim, order: Order, manifest: Manifest, chunk: int) -> None:
+        rules = self._rules_for(order.form)
+        proofs: list[Proof] = []
+        for index in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(manifest.instances))):
+            claim.check()
+            proofs.append(self._instance(order, index, manifest.instances[index], rules))
+            metrics.INSTANCES_RENDERED.labels(profile=order.form.profile, outcome=proofs[-1].outcome).inc()
+        put_proofs(self._spool, order.part, order.form, chunk, proofs)
+
+    def _instance(self, order: Order, index: int, instance: Instance, rules: Rules) -> Proof:
+        name = output_name(rendition_id(order.part, order.form), index)
+        output = Output(self._spool.store.draft())
+        try:
+            path = self._spool.store.path(instance.file)
+            rendered = render(path, rules, issuer=order.form.issuer, write=output.write)
+            if isinstance(rendered, Withheld):
+                return Proof(
+                    index=index, input_sha256=instance.sha256, outcome=rendered.outcome, reason=rendered.reason
+                )
+            self._spool.store.put_new(name, output.draft)
+        except DataSetError as error:
+            return Proof(index=index, input_sha256=instance.sha256, outcome="held", reason=error.reason)
+        finally:
+            output.draft.discard()
+        made = Instance(
+            file=name,
+            sha256=output.sha256,
+            offset=output.offset,
+            size=output.draft.size - output.offset,
+            sop_class_uid=rendered.sop_class_uid,
+            sop_instance_uid=rendered.sop_instance_uid,
+            transfer_syntax_uid=rendered.transfer_syntax_uid,
+        )
+        return Proof(index=index, input_sha256=instance.sha256, outcome="made", made=made)
+
+    def _rules_for(self, form: Form) -> Rules:
+        """The pinned profile with its key, made ready; never another profile, key or engine than the delivery pins.
+
+        Raises:
+            PermanentError: one of them is gone; class policy.
+        """
+        if form not in self._rules:
+            profile = pinned_profile(self._spool, form.profile_hash)
+            if profile is None:
+                raise PermanentError(f"profile '{form.profile}' as it was pinned is not in the spool", "policy")
+            if form.engine_version != ENGINE_VERSION:
+                versions = f"engine {form.engine_version}, this is {ENGINE_VERSION}"
+                raise PermanentError(f"the study is pinned to de-identification {versions}", "policy")
+            key = read_key(self._config, profile)
+            if id_of_key(key) != form.key_id:
+                raise PermanentError(
+                    f"the key of profile '{form.profile}' is not the one the study is pinned to", "policy"
+                )
+            self._rules[form] = rules_of(profile, key)
+        return self._rules[form]
+
+
+class Output:
+    """An instance being written: the first piece is preamble and file meta, the rest the data set, hashed on the way.
+
+    Args:
+        draft: where it goes.
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.offset = 0
+        self._hash = hashlib.sha256()
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Take the next piece."""
+        if self.offset:
+            self._hash.update(piece)
+        else:
+            self.offset = len(piece)
+        self.draft.write(piece)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the data set so far, hexadecimal."""
+        return self._hash.hexdigest()

@@ -1,0 +1,1 @@
+"""Janitor: rings for unfinished work whose bell was lost, counts what waits, and clears away what is over."""

@@ -1,0 +1,93 @@
+"""The janitor process: sweeps at start and ever after, more seldom the longer a sweep takes."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+import structlog
+
+from consumers.janitor.projection import Projection
+from consumers.janitor.retention import expire
+from consumers.janitor.sweep import Found, sweep
+from shared import metrics
+from shared.broker import Publisher, queue_of, topology
+from shared.errors import BrokerError, DeadLetterClass, StorageError
+from shared.messages import Ring
+from shared.service import Service, run
+
+log = structlog.get_logger()
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, SHARE_OF_TIME = 5.0, 60.0, 0.05
+_RETENTION_SECONDS = 600.0
+
+
+def main(config_path: Path) -> int:
+    """Sweep until told to stop; returns the exit code."""
+    return run("janitor", config_path, _work)
+
+
+def _work(service: Service) -> None:
+    publisher = Publisher(service.broker_url(), topology(service.destinations), "janitor")
+    publisher.start()
+    publisher.link.wait_connected(5)
+    projection, pause, expired_at = Projection(publisher), 0.0, time.monotonic()
+    while not service.stopping.wait(pause):
+        if publisher.link.failed is not None:
+            raise publisher.link.failed
+        begun = time.monotonic()
+        with metrics.timed(metrics.SWEEP_SECONDS):
+            _round(service, publisher, projection)
+        if begun - expired_at >= _RETENTION_SECONDS:
+            expired_at = begun
+            _clear(service)
+        pause = min(max((time.monotonic() - begun) / SHARE_OF_TIME, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+    publisher.stop()
+
+
+def _round(service: Service, publisher: Publisher, projection: Projection) -> None:
+    try:
+        found = sweep(service.spool, service.config.hash)
+    except (StorageError, OSError) as error:
+        log.error("not_swept", why=type(error).__name__)
+        return
+    _show(service, found)
+    try:
+        ring_lost(publisher, found.rings)
+        projection.bring_up_to_date(found.dead)
+    except BrokerError as error:
+        log.warning("not_rung", why=str(error))
+
+
+def ring_lost(publisher: Publisher, rings: Mapping[str, list[Ring]]) -> None:
+    """Ring for due work, unless its queue holds as many messages as there is work: then its bells only wait.
+
+    Raises:
+        BrokerError: not all were rung; the next sweep does.
+    """
+    for key, due in rings.items():
+        if publisher.depth(queue_of(key)) < len(due):
+            publisher.ring(due)
+            metrics.SWEEP_RUNG.labels(stage=key.partition(".")[0]).inc(len(due))
+            log.info("rang_again", key=key, count=len(due))
+
+
+def _show(service: Service, found: Found) -> None:
+    now = service.spool.now()
+    for name in service.destinations:
+        age = now - found.oldest.get(name, now)
+        metrics.WAITING.labels(destination=name).set(found.waiting[name])
+        metrics.OLDEST_WAITING.labels(destination=name).set(age.total_seconds())
+    for word in get_args(DeadLetterClass):
+        metrics.DEAD_LETTERS_NOW.labels(**{"class": word}).set(len(found.dead.get(word, ())))
+    metrics.PARTS_WAITING.set(found.parts_waiting)
+    metrics.UNREADABLE_RECORDS.set(found.unreadable)
+    metrics.SPOOL_FREE.set(shutil.disk_usage(service.spool.store.root).free)
+
+
+def _clear(service: Service) -> None:
+    try:
+        expire(service.spool, service.config.spool.retention)
+        service.spool.store.clear_drafts()
+    except (StorageError, OSError) as error:
+        log.error("not_cleared", why=str(error) if isinstance(error, StorageError) else type(error).__name__)

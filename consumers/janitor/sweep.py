@@ -1,0 +1,134 @@
+"""One look at all unfinished work: what to ring for, what waits, what needs a person. Costs by unfinished work only."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from shared.errors import DataSetError
+from shared.messages import Bell, Ring
+from shared.spool.closing import close_part
+from shared.spool.deliveries import active_deliveries, marker, routing_key
+from shared.spool.parts import Part, active_parts, is_finished, read_part
+from shared.spool.runs import is_running, run_of
+from shared.spool.spool import Spool
+from shared.spool.states import State
+
+log = structlog.get_logger()
+# A bell is on its way for a while; then it counts as lost.
+GRACE = timedelta(seconds=5)
+# An open part whose run ended is the next run's; the janitor takes it when none came.
+ORPHANED_AFTER = timedelta(minutes=2)
+
+
+@dataclass
+class Found:
+    """What a sweep found.
+
+    Attributes:
+        rings: by routing key, bells of units that are due and that nobody works on.
+        waiting: by destination, deliveries that are neither final nor dead letters.
+        oldest: by destination, when the oldest of them was made or last replayed.
+        parts_waiting: closed parts that are neither routed nor dead letters.
+        dead: by class, dead letters as bells.
+        unreadable: unfinished units whose records cannot be read.
+    """
+
+    rings: dict[str, list[Ring]] = field(default_factory=lambda: defaultdict(list))
+    waiting: Counter[str] = field(default_factory=Counter)
+    oldest: dict[str, datetime] = field(default_factory=dict)
+    parts_waiting: int = 0
+    dead: dict[str, set[Bell]] = field(default_factory=lambda: defaultdict(set))
+    unreadable: int = 0
+
+
+def sweep(spool: Spool, config: str) -> Found:
+    """Look at every unfinished part and delivery; finish what a crash left half finished.
+
+    Args:
+        spool: the spool.
+        config: hash of the configuration in force, for parts that are closed now.
+    """
+    found = Found()
+    for part_id in list(active_parts(spool)):
+        with _one_by_one(found, part_id):
+            _look_at_part(spool, part_id, config, found)
+    for delivery in list(active_deliveries(spool)):
+        with _one_by_one(found, delivery):
+            _look_at_delivery(spool, delivery, found)
+    return found
+
+
+@contextmanager
+def _one_by_one(found: Found, unit: str) -> Iterator[None]:
+    """A unit whose records are damaged blocks none of the others."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, DataSetError) as error:
+        found.unreadable += 1
+        log.error("unreadable_record", unit=unit, error=type(error).__name__)
+
+
+def _look_at_part(spool: Spool, part_id: str, config: str, found: Found) -> None:
+    state = spool.parts.newest(part_id)
+    if state is None:
+        part = read_part(spool, part_id)
+        if part is not None and _is_orphaned(spool, part):
+            log.warning("closes_orphaned_part", part=part_id)
+            for unit in close_part(spool, part, config=config):
+                found.rings["route"].append(_ring("route", unit, 0, unit))
+    elif state.status == "final":
+        if is_finished(spool, part_id):
+            finish(spool, part_id)
+    else:
+        found.parts_waiting += state.status != "held"
+        _note(spool, part_id, state, "route", part_id, found)
+
+
+def _look_at_delivery(spool: Spool, delivery: str, found: Found) -> None:
+    unit = spool.deliveries.load(delivery)
+    if unit is None:
+        return
+    if unit.state.status == "final":
+        spool.store.delete(marker(delivery))
+        return
+    destination = str(unit.order["destination"])
+    if unit.state.status != "held":
+        found.waiting[destination] += 1
+        since = unit.made_at
+        found.oldest[destination] = min(since, found.oldest.get(destination, since))
+    key = routing_key(unit.state.stage, unit.order)
+    _note(spool, delivery, unit.state, key, str(unit.order["part"]), found)
+
+
+def _note(spool: Spool, unit: str, state: State, key: str, journey: str, found: Found) -> None:
+    if state.status == "held":
+        found.dead[str(state.dead_letter_class)].add(Bell(unit=unit, n=state.n))
+    elif state.status == "working":
+        if spool.is_abandoned(state):
+            found.rings[key].append(_ring(key, unit, state.n, journey))
+    elif spool.lapsed(state.due or state.at, GRACE):
+        found.rings[key].append(_ring(key, unit, state.n, journey))
+
+
+def _is_orphaned(spool: Spool, part: Part) -> bool:
+    if is_running(spool, run_of(spool, part)):
+        return False
+    instances = spool.store.path(f"parts/{part.id}/instances")
+    last = datetime.fromtimestamp(instances.stat().st_mtime, UTC) if instances.exists() else part.opened_at
+    return spool.lapsed(last, ORPHANED_AFTER)
+
+
+def finish(spool: Spool, part_id: str) -> None:
+    """Nothing is left to do for a part: noted under its day, for retention; no sweep looks at it again."""
+    part = read_part(spool, part_id)
+    spool.store.put_new(f"done/{spool.now():%Y-%m-%d}/{part_id}", b"")
+    if part is not None:
+        spool.store.delete(part.marker)
+
+
+def _ring(key: str, unit: str, n: int, journey: str) -> Ring:
+    return Ring(routing_key=key, bell=Bell(unit=unit, n=n), journey=journey)

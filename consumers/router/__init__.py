@@ -1,0 +1,1 @@
+"""Router: a closed part in, its deliveries out."""

@@ -1,0 +1,109 @@
+"""What a route's choice is for a study: destinations and form. No I/O, no clock, no globals."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from shared.config import Config
+from shared.config.peers import Destination
+from shared.config.profiles import Profile
+from shared.config.rules import Route
+from shared.errors import PermanentError
+from shared.forms import ENGINE_VERSION, RECEIVED, Form
+from shared.spool.deliveries import Order
+from shared.spool.parts import Part
+from shared.spool.pins import Choice, Pin
+
+KeyId = Callable[[str], str]
+
+
+def choices_of(route: Route, config: Config, issuer: str, key_id: KeyId) -> tuple[Choice, ...]:
+    """The destinations of a route, as they are configured now, and the form they get.
+
+    Args:
+        route: the route.
+        config: the configuration it stands in.
+        issuer: the source's domain of patient IDs.
+        key_id: gives the public name of a profile's key.
+    """
+    form = _form(route, config, issuer, key_id)
+    return tuple(
+        Choice(
+            destination=name, identity=_destination(config, name).identity, form=form, optional=name in route.optional
+        )
+        for name in (*route.to, *route.optional)
+    )
+
+
+def orders_of(part: Part, pins: Mapping[str, Pin], config: Config, source_ae_title: str) -> Iterator[Order]:
+    """The deliveries that the pins of a part's routes ask for.
+
+    A destination in the same form on two routes is one delivery: not optional if either says so, urgent if either does.
+    """
+    orders: dict[str, Order] = {}
+    for pin in pins.values():
+        for choice in pin.choices:
+            order = _order(part, pin, choice, config, source_ae_title)
+            before = orders.setdefault(order.id, order)
+            optional, urgent = before.optional and order.optional, before.urgent or order.urgent
+            orders[order.id] = replace(before, optional=optional, urgent=urgent)
+    yield from orders.values()
+
+
+def changed(pin: Pin, config: Config) -> str:
+    """Why a pinned choice cannot be followed under a configuration; empty when it can.
+
+    A destination that is gone or is another peer now, or a profile that is gone, holds the work. A profile whose
+    content was changed is followed as it was pinned.
+    """
+    for choice in pin.choices:
+        destination = config.destination(choice.destination)
+        if destination is None or destination.identity != choice.identity:
+            return (
+                f"destination '{choice.destination}' of route '{pin.route}' is gone or was changed since it was chosen"
+            )
+        if choice.form.kind == "deidentified" and config.profile(choice.form.profile) is None:
+            return f"profile '{choice.form.profile}' of route '{pin.route}' is gone since it was chosen"
+    return ""
+
+
+def _order(part: Part, pin: Pin, choice: Choice, config: Config, source_ae_title: str) -> Order:
+    ours = _destination(config, choice.destination).calling_ae_title
+    return Order(
+        part=part.id,
+        route=pin.route,
+        destination=choice.destination,
+        identity=choice.identity,
+        calling_ae_title=source_ae_title if ours == "{source}" else ours,
+        form=choice.form,
+        source=part.source,
+        optional=choice.optional,
+        urgent=pin.urgent,
+    )
+
+
+def _form(route: Route, config: Config, issuer: str, key_id: KeyId) -> Form:
+    if route.profile is None:
+        return RECEIVED
+    profile = _profile(config, route.profile)
+    return Form(
+        kind="deidentified",
+        profile=route.profile,
+        profile_hash=profile.hash,
+        key_id=key_id(route.profile),
+        engine_version=ENGINE_VERSION,
+        issuer=issuer,
+    )
+
+
+def _destination(config: Config, name: str) -> Destination:
+    destination = config.destination(name)
+    if destination is None:
+        raise PermanentError(f"destination '{name}' is not configured any more", "policy")
+    return destination
+
+
+def _profile(config: Config, name: str) -> Profile:
+    profile = config.profile(name)
+    if profile is None:
+        raise PermanentError(f"profile '{name}' is not configured any more", "policy")
+    return profile

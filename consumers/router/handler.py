@@ -1,0 +1,153 @@
+"""A closed part in; its decision, the pins of its study and its deliveries out.
+
+Decided once, under the configuration that was in force when the part closed; whoever comes second reads the first's
+decision. No route wants it, or a pinned choice cannot be followed: held, never a guess.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import structlog
+from pydicom.multival import MultiValue
+
+from consumers.router.choice import changed, choices_of, orders_of
+from consumers.router.rules import Header, Wanted, keywords_of, wanted_by
+from shared import metrics
+from shared.config import Config
+from shared.errors import DataSetError, PermanentError
+from shared.headers import read_header
+from shared.messages import Bell, Ring
+from shared.outcomes import Done, Held, Outcome
+from shared.spool.deliveries import Order, create_delivery, order_from_json, order_to_json, routing_key
+from shared.spool.keys import key_id
+from shared.spool.parts import Manifest, Part, read_manifest, read_part
+from shared.spool.pins import Pin, keep_profile, live_pins, put_pin, study_pins
+from shared.spool.spool import Spool
+from shared.work import Claim
+
+log = structlog.get_logger()
+
+
+class Router:
+    """Answers bells of parts.
+
+    Args:
+        spool: the spool.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def handle(self, claim: Claim) -> Outcome:
+        """Decide where a part goes, if nobody has; make the deliveries; ring for them."""
+        name = f"parts/{claim.id}/decision.json"
+        decision = self._spool.read_json(name)
+        if decision is None:
+            routing = Routing(self._spool, claim.id, claim.state.config)
+            decided = routing.decide()
+            if isinstance(decided, Held):
+                return decided
+            self._spool.put_json(name, decided)
+            decision = self._spool.read_json(name) or decided
+            for route in decision["routes"]:
+                metrics.PARTS_ROUTED.labels(route=route).inc()
+        return Done(outcome="routed", rings=tuple(self._deliver(decision, claim.id)))
+
+    def _deliver(self, decision: Mapping[str, Any], part: str) -> Iterator[Ring]:
+        for content in decision["deliveries"]:
+            order = order_from_json(content)
+            create_delivery(self._spool, order, decision["config"])
+            state = self._spool.deliveries.newest(order.id)
+            if state is not None and state.n == 0:
+                bell = Bell(unit=order.id, n=0)
+                yield Ring(routing_key=routing_key(state.stage, content), bell=bell, journey=part)
+
+
+class Routing:
+    """One part to be decided.
+
+    Args:
+        spool: the spool.
+        part_id: the part.
+        config_hash: the configuration to decide under.
+
+    Raises:
+        PermanentError: the part or the configuration it names is not in the spool.
+    """
+
+    def __init__(self, spool: Spool, part_id: str, config_hash: str) -> None:
+        part, manifest, snapshot = read_part(spool, part_id), read_manifest(spool, part_id), spool.config(config_hash)
+        if part is None or manifest is None or snapshot is None:
+            raise PermanentError("the part, its manifest or its configuration is missing in the spool", "bug")
+        self._spool, self._hash = spool, config_hash
+        self.part: Part = part
+        self.manifest: Manifest = manifest
+        self.config = Config.from_snapshot(snapshot)
+        self._folder = study_pins(part.study_instance_uid, part.called_ae_title)
+
+    def decide(self) -> dict[str, Any] | Held:
+        """The decision as it is written, or why a person is needed."""
+        source = self.config.source(self.part.source)
+        if source is None:
+            return Held(f"source '{self.part.source}' is not configured any more", "policy")
+        live = live_pins(self._spool, self._folder, self.config.relay.follow)
+        wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
+        gone = sorted(set(live) - {route.name for route in self.config.routes})
+        if gone:
+            return Held(
+                f"route '{gone[0]}', which earlier parts of the study took, is gone from the configuration", "policy"
+            )
+        if not wanted:
+            return Held(
+                f"no route wants it: source '{source.name}', {len(self.manifest.instances)} instances", "policy"
+            )
+        pins = {want.route.name: live.get(want.route.name) or self._pin(want, source.issuer or "") for want in wanted}
+        for pin in pins.values():
+            if reason := changed(pin, self.config):
+                return Held(reason, "policy")
+        return self._decision(pins, list(orders_of(self.part, pins, self.config, source.ae_title)))
+
+    def _pin(self, want: Wanted, issuer: str) -> Pin:
+        if want.route.profile is not None:
+            keep_profile(self._spool, self.config.profiles[want.route.profile])
+        choices = choices_of(want.route, self.config, issuer, lambda profile: key_id(self.config, profile))
+        urgent = want.route.priority == "urgent"
+        pin = Pin(
+            route=want.route.name, epoch=0, made_at=self._spool.now(), choices=choices, urgent=urgent, config=self._hash
+        )
+        return put_pin(self._spool, self._folder, pin)
+
+    def _decision(self, pins: Mapping[str, Pin], orders: list[Order]) -> dict[str, Any]:
+        return {
+            "config": self._hash,
+            "at": self._spool.now().isoformat(),
+            "routes": sorted(pins),
+            "pins": {route: pin.epoch for route, pin in pins.items()},
+            "deliveries": [order_to_json(order) for order in orders],
+        }
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        return {"source": self.part.source, "called": self.part.called_ae_title}
+
+    @cached_property
+    def _headers(self) -> list[Header]:
+        keywords = keywords_of(self.config.routes)
+        return [self._header(instance.file, keywords) for instance in self.manifest.instances]
+
+    def _header(self, file: str, keywords: tuple[str, ...]) -> Header:
+        """The values that rules ask about; an instance that cannot be read has none, and matches by the others'."""
+        try:
+            header = read_header(self._spool.store.path(file), keywords)
+        except DataSetError as error:
+            log.warning("unreadable_instance", part=self.part.id, why=error.reason)
+            return {}
+        return {keyword: _texts(header.get(keyword)) for keyword in keywords}
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    values = value if isinstance(value, MultiValue) else [value]
+    return tuple(str(single).strip() for single in values)

@@ -1,0 +1,55 @@
+"""The sender process: a lane for each destination it may own."""
+
+import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from consumers.sender.handler import Sender
+from consumers.sender.ownership import Ownership
+from shared.broker import Delivered
+from shared.config.peers import Destination
+from shared.errors import StartError
+from shared.service import Service, run
+from shared.spool.states import Retry
+from shared.work.lane import Lane
+
+
+def main(config_path: Path, names: tuple[str, ...] = ()) -> int:
+    """Send to the named destinations, or to all, until told to stop; returns the exit code."""
+    return run("sender", config_path, lambda service: _work(service, names))
+
+
+def _work(service: Service, names: tuple[str, ...]) -> None:
+    for name in names:
+        if service.config.destination(name) is None:
+            raise StartError(f"destination '{name}' is not configured; known: {', '.join(service.destinations)}")
+    chosen = [it for it in service.config.destinations if not names or it.name in names]
+    with ThreadPoolExecutor(max_workers=len(chosen) or 1, thread_name_prefix="lane") as pool:
+        lanes = [pool.submit(_lane, service, destination) for destination in chosen]
+        wait(lanes, return_when=FIRST_COMPLETED)
+        service.stopping.set()
+    for lane in lanes:
+        lane.result()
+
+
+def _lane(service: Service, destination: Destination) -> None:
+    ownership = Ownership(service.spool, destination.name, service.stopping)
+    sender = Sender(service.spool, destination, may_send=ownership.check, stopping=service.stopping)
+
+    def is_bell(delivered: Delivered) -> bool:
+        ownership.elected(delivered, lane.consumer)
+        return delivered.queue != ownership.queue
+
+    retry = destination.retry
+    lane = Lane(
+        service,
+        f"sender {destination.name}",
+        (ownership.queue,),
+        sender.handle,
+        Retry(first=retry.first, longest=retry.max, give_up=retry.give_up),
+        is_bell=is_bell,
+        lost=ownership.lost,
+    )
+    asking = threading.Thread(target=ownership.ask, args=(lane.publisher,), daemon=True)
+    asking.start()
+    lane.run()

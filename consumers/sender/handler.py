@@ -1,0 +1,91 @@
+"""A delivery in; its instances at the destination, each with the destination's answer on record.
+
+One association for the study, at the destination's pace. What was answered is recorded per slice, so that the next try
+sends only what is missing. No answer, or one that no table knows, is never success.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+
+from consumers.sender.parcel import Parcel, pack
+from consumers.sender.sending import Pace, Sending, contexts_for, within
+from consumers.sender.verdict import verdict
+from shared.config.peers import Destination
+from shared.dimse import Timeouts, request
+from shared.errors import PermanentError
+from shared.outcomes import Later, Next, Outcome
+from shared.spool.deliveries import Order, order_from_json
+from shared.spool.parts import Instance
+from shared.spool.spool import Spool
+from shared.work import Claim
+
+
+class Sender:
+    """Answers bells of deliveries to one destination.
+
+    Args:
+        spool: the spool.
+        destination: as configured now.
+        may_send: asked before every C-STORE; raises when another process owns the destination.
+        stopping: cuts short the pauses of `max_rate`.
+        timeouts: of the association; the defaults when None.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        destination: Destination,
+        *,
+        may_send: Callable[[], None],
+        stopping: threading.Event,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self._spool, self._destination, self._may_send = spool, destination, may_send
+        self._pace, self._timeouts = Pace(destination.max_rate, stopping), timeouts
+
+    def handle(self, claim: Claim) -> Outcome:
+        """Send what is left of a delivery."""
+        order = order_from_json(claim.order)
+        if order.identity != self._destination.identity:
+            reason = f"destination '{order.destination}' is another peer now than when this was routed"
+            raise PermanentError(reason, "policy")
+        parcel = pack(self._spool, order, deidentified_only=self._destination.deidentified_only)
+        _record_withheld(claim, parcel)
+        sending = self._sending(claim)
+        sending.withhold_damaged(parcel.left(claim.facts))
+        if left := parcel.left(claim.facts):
+            if why := self._send(sending, order, left):
+                return Later(why)
+            if parcel.left(claim.facts):
+                return Next("send")
+        return verdict(claim.facts, parcel.count)
+
+    def _sending(self, claim: Claim) -> Sending:
+        return Sending(
+            claim,
+            self._destination.name,
+            path_of=self._spool.store.path,
+            may_send=self._may_send,
+            pace=self._pace,
+        )
+
+    def _send(self, sending: Sending, order: Order, left: Mapping[str, Instance]) -> str:
+        contexts = contexts_for(left.values())
+        self._may_send()
+        with request(
+            self._destination.host,
+            self._destination.port,
+            calling_ae_title=order.calling_ae_title,
+            called_ae_title=self._destination.ae_title,
+            contexts=contexts,
+            timeouts=self._timeouts,
+        ) as association:
+            return sending.send(association, within(left, contexts))
+
+
+def _record_withheld(claim: Claim, parcel: Parcel) -> None:
+    """Put on record what the profile withheld, once."""
+    facts = {"held": parcel.held, "dropped": parcel.dropped}
+    new = {word: reasons for word, reasons in facts.items() if reasons and word not in claim.facts}
+    if new:
+        claim.record(new)

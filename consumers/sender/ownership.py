@@ -1,0 +1,74 @@
+"""One owner per destination: elected by RabbitMQ, fenced by an epoch in the spool.
+
+The single active consumer of `own.<destination>` gets every message there; to get one is to be it. It then writes the
+next epoch, and only then consumes the destination's work. The epoch is the right to send: it outlives a lost
+connection, and ends when somebody writes a higher one.
+Source: ADR 0005.
+"""
+
+import threading
+
+import structlog
+
+from shared import metrics
+from shared.broker import Consumer, Delivered, Publisher, queue_of
+from shared.errors import BrokerError, HandedBackError
+from shared.spool.epochs import newest_epoch, take_over
+from shared.spool.spool import Spool
+
+log = structlog.get_logger()
+_ASK_SECONDS, _CONFIRM_SECONDS = 2, 30
+
+
+class Ownership:
+    """Of one destination, by this process.
+
+    Args:
+        spool: the spool.
+        destination: its name.
+        stopping: ends `ask`.
+    """
+
+    def __init__(self, spool: Spool, destination: str, stopping: threading.Event) -> None:
+        self._spool, self._destination, self._stopping = spool, destination, stopping
+        self._epoch = 0
+        self._serving = threading.Event()
+
+    @property
+    def queue(self) -> str:
+        """The queue that elects."""
+        return queue_of(f"own.{self._destination}")
+
+    def check(self) -> None:
+        """Asked before every C-STORE.
+
+        Raises:
+            HandedBackError: another process owns the destination now.
+        """
+        if newest_epoch(self._spool, self._destination) != self._epoch:
+            raise HandedBackError(f"another process owns destination '{self._destination}' now")
+
+    def elected(self, delivered: Delivered, consumer: Consumer) -> None:
+        """A message came on the electing queue: we are the one. Take over unless the newest epoch is ours already."""
+        if delivered.queue != self.queue or self._serving.is_set():
+            return
+        if self._epoch == 0 or newest_epoch(self._spool, self._destination) != self._epoch:
+            self._epoch = take_over(self._spool, self._destination)
+        key = f"send.{self._destination}"
+        consumer.also((queue_of(f"{key}.urgent"), queue_of(key)), first_rank=1)
+        self._serving.set()
+        metrics.OWNED.labels(destination=self._destination).set(1)
+        log.info("owns_destination", destination=self._destination, epoch=self._epoch)
+
+    def lost(self) -> None:
+        """The connection broke: nothing is consumed until elected again."""
+        self._serving.clear()
+        metrics.OWNED.labels(destination=self._destination).set(0)
+
+    def ask(self, publisher: Publisher) -> None:
+        """Ask who owns the destination until told to stop: often while it is not us, so that a stand-by soon knows."""
+        while not self._stopping.wait(_CONFIRM_SECONDS if self._serving.is_set() else _ASK_SECONDS):
+            try:
+                publisher.elect(self._destination)
+            except BrokerError as error:
+                log.debug("not_asked", destination=self._destination, why=str(error))

@@ -1,0 +1,87 @@
+"""What of a delivery may leave, in the form it is bound to: the second of the two locks.
+
+The form that the delivery pins is checked against the proof of every instance right before each association; in doubt
+nothing leaves.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import PermanentError
+from shared.forms import rendition_id
+from shared.spool.deliveries import Order
+from shared.spool.parts import Instance, Manifest, read_manifest
+from shared.spool.renditions import Proof, chunks, output_name, read_proofs
+from shared.spool.spool import Spool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """The instances of a delivery, by their index in the part's manifest.
+
+    Args:
+        count: instances of the part.
+        instances: those that may leave, in the form of the delivery.
+        held: reasons, of those that the profile holds for a person.
+        dropped: reasons, of those that the profile drops.
+    """
+
+    count: int
+    instances: Mapping[str, Instance]
+    held: Mapping[str, str] = field(default_factory=dict)
+    dropped: Mapping[str, str] = field(default_factory=dict)
+
+    def left(self, facts: Mapping[str, Any]) -> dict[str, Instance]:
+        """The instances that no record says were answered for good."""
+        answered = {index for word in ("delivered", "refused", "held") for index in facts.get(word, {})}
+        return {index: instance for index, instance in self.instances.items() if index not in answered}
+
+
+def pack(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:
+    """Find what may leave.
+
+    Args:
+        spool: the spool.
+        order: the delivery.
+        deidentified_only: the destination takes nothing without proof.
+
+    Raises:
+        PermanentError: something is missing or does not agree; nothing may leave.
+    """
+    manifest = read_manifest(spool, order.part)
+    if manifest is None:
+        raise PermanentError("the part has no manifest", "bug")
+    if order.form.kind == "deidentified":
+        return _proven(spool, order, manifest)
+    if deidentified_only:
+        raise PermanentError(
+            f"destination '{order.destination}' takes nothing without proof of de-identification", "policy"
+        )
+    return Parcel(count=len(manifest.instances), instances={str(i): it for i, it in enumerate(manifest.instances)})
+
+
+def _proven(spool: Spool, order: Order, manifest: Manifest) -> Parcel:
+    proofs = list(_proofs(spool, order, manifest))
+    rendition = rendition_id(order.part, order.form)
+    made: dict[str, Instance] = {}
+    for index, (proof, instance) in enumerate(zip(proofs, manifest.instances, strict=False)):
+        if proof.index != index or proof.input_sha256 != instance.sha256:
+            raise PermanentError("the proof of de-identification is about other instances", "policy")
+        if proof.outcome == "made":
+            if proof.made is None or proof.made.file != output_name(rendition, index):
+                raise PermanentError("the proof of de-identification names another file", "policy")
+            made[str(index)] = proof.made
+    if len(proofs) != len(manifest.instances):
+        raise PermanentError("the proof of de-identification does not cover every instance", "policy")
+    held = {str(proof.index): proof.reason for proof in proofs if proof.outcome == "held"}
+    dropped = {str(proof.index): proof.reason for proof in proofs if proof.outcome == "dropped"}
+    return Parcel(count=len(proofs), instances=made, held=held, dropped=dropped)
+
+
+def _proofs(spool: Spool, order: Order, manifest: Manifest) -> Iterator[Proof]:
+    for chunk in chunks(manifest):
+        proofs = read_proofs(spool, order.part, order.form, chunk)
+        if proofs is None:
+            raise PermanentError("no proof of de-identification", "policy")
+        yield from proofs

@@ -1,0 +1,62 @@
+"""The ingress process."""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+from producers.ingress.closing import Closing
+from producers.ingress.parts import OpenParts, Session
+from producers.ingress.storing import Storing
+from shared import metrics
+from shared.broker import Publisher, topology
+from shared.dimse import Listener
+from shared.service import Service, run
+from shared.spool.runs import Run
+
+_GRACE_SECONDS = 5
+
+
+def main(config_path: Path) -> int:
+    """Receive until told to stop; returns the exit code."""
+    return run("ingress", config_path, _work)
+
+
+def _work(service: Service) -> None:
+    parts, this_run = OpenParts(), Run(service.spool)
+    listener = _listener(service, parts, this_run)
+    publisher = Publisher(service.broker_url(), topology(service.destinations), "ingress")
+    publisher.start()
+    closing = Closing(service.spool, service.config, parts, this_run, service.stopping)
+    closing.adopt()
+    service.spool.store.clear_drafts()
+    threads = [
+        threading.Thread(target=listener.serve, name="listener", daemon=True),
+        threading.Thread(target=closing.tell_until_stopped, args=(publisher,), name="telling", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    _announce(service, listener)
+    closing.run_until_stopped()
+    listener.close(_GRACE_SECONDS)
+    publisher.stop()
+
+
+def _listener(service: Service, parts: OpenParts, this_run: Run) -> Listener[Session]:
+    ingress = service.config.ingress
+    return Listener(
+        [(address.host, address.port) for address in ingress.listen],
+        Storing(service.spool, service.config, parts, this_run.id),
+        max_instance=ingress.max_instance,
+        max_associations=ingress.max_associations,
+        max_associations_per_host=ingress.max_associations_per_host,
+        ended=lambda _host, how: metrics.ASSOCIATIONS.labels(outcome=how).inc(),
+    )
+
+
+def _announce(service: Service, listener: Listener[Session]) -> None:
+    """Say where it listens, for `up` and `send`: a port of 0 in the configuration is another each time."""
+    path = service.config.relay.data_dir / "run" / "ingress.json"
+    aside = path.with_suffix(f".{os.getpid()}")
+    aside.write_text(json.dumps({"pid": os.getpid(), "addresses": listener.addresses}), encoding="ascii")
+    aside.replace(path)

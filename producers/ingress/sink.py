@@ -1,0 +1,158 @@
+"""One instance on its way in: written as received, hashed on the way, in its part and durable before success."""
+
+import hashlib
+
+import structlog
+
+from producers.ingress.acceptance import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, status_of
+from producers.ingress.parts import OpenPart, OpenParts, Session
+from shared import metrics
+from shared.dimse import StoreRequest, part10_header
+from shared.errors import DataSetError
+from shared.headers import Identity, read_identity
+from shared.spool.parts import Instance, Part, instance_name, is_closed, new_part_id, open_part
+from shared.spool.spool import Spool
+
+log = structlog.get_logger()
+
+
+class Sink:
+    """A `StoreSink` for one C-STORE request.
+
+    Args:
+        spool: where it goes.
+        parts: the parts being received.
+        session: the association.
+        request: what the command said.
+        run: id of this ingress run.
+        quiet: the source's `quiet` and `quiet_after_release`, seconds.
+
+    Raises:
+        StorageError: no temporary file could be made.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        parts: OpenParts,
+        session: Session,
+        request: StoreRequest,
+        *,
+        run: str,
+        quiet: tuple[float, float],
+    ) -> None:
+        self._spool, self._parts, self._session, self._request = spool, parts, session, request
+        self._run, self._quiet = run, quiet
+        self._hash = hashlib.sha256()
+        self._draft = spool.store.draft()
+        header = part10_header(
+            sop_class_uid=request.affected_sop_class_uid,
+            sop_instance_uid=request.affected_sop_instance_uid,
+            transfer_syntax_uid=request.transfer_syntax_uid,
+            source_ae_title=session.source.ae_title,
+        )
+        try:
+            self._draft.write(header)
+        except BaseException:
+            self._draft.discard()
+            raise
+        self._offset = len(header)
+        session.receiving = True
+
+    def write(self, chunk: memoryview) -> None:
+        """Take the next bytes of the data set."""
+        self._hash.update(chunk)
+        self._draft.write(chunk)
+
+    def commit(self) -> int:
+        """The data set is whole: judge it, put it in its part, and return the status to answer.
+
+        Raises:
+            StorageError: it could not be made durable; nothing stands under its name.
+        """
+        self._session.receiving = False
+        with metrics.timed(metrics.STORE_SECONDS):
+            try:
+                identity = read_identity(self._draft.path)
+                status = status_of(self._request, identity)
+            except DataSetError as error:
+                log.warning("not_understood", source=self._session.source.name, why=error.reason)
+                status = CANNOT_UNDERSTAND
+            if status == SUCCESS:
+                status = self._keep(identity)
+        self._draft.discard()
+        return answered(self._session, status, self._draft.size - self._offset)
+
+    def discard(self) -> None:
+        """The instance will not be whole, or could not be kept: nothing of it stays."""
+        self._session.receiving = False
+        self._draft.discard()
+        answered(self._session, OUT_OF_RESOURCES)
+
+    def _keep(self, identity: Identity) -> int:
+        source, proposal = self._session.source, self._session.proposal
+        key = (source.name, proposal.called_ae_title, identity.study_instance_uid)
+        to = self._parts.begin_storing(lambda: self._new_part(identity), key, self._quiet, self._session)
+        kept: Instance | None = None
+        try:
+            self._make(to)
+            kept = self._put(to, identity)
+        finally:
+            self._parts.end_storing(to, kept)
+        return OUT_OF_RESOURCES if kept is None else SUCCESS
+
+    def _make(self, to: OpenPart) -> None:
+        """Tell the spool of the part, once; others of the study wait for it."""
+        with to.making:
+            if not to.made:
+                open_part(self._spool, to.part)
+                to.made = True
+
+    def _put(self, to: OpenPart, identity: Identity) -> Instance | None:
+        """The instance in its part; None when somebody closed the part meanwhile, so that it must be sent again.
+
+        Asked after the link: whoever closes a part looks again after its manifest, so one of the two sees the other.
+        """
+        sha256 = self._hash.hexdigest()
+        name = instance_name(to.part.id, sha256)
+        self._spool.store.put_new(name, self._draft)
+        if is_closed(self._spool, to.part.id):
+            log.warning("closed_meanwhile", part=to.part.id)
+            self._parts.forget(to)
+            return None
+        return Instance(
+            file=name,
+            sha256=sha256,
+            offset=self._offset,
+            size=self._draft.size - self._offset,
+            sop_class_uid=identity.sop_class_uid,
+            sop_instance_uid=identity.sop_instance_uid,
+            transfer_syntax_uid=self._request.transfer_syntax_uid,
+        )
+
+    def _new_part(self, identity: Identity) -> Part:
+        return Part(
+            id=new_part_id(),
+            source=self._session.source.name,
+            calling_ae_title=self._session.proposal.calling_ae_title,
+            called_ae_title=self._session.proposal.called_ae_title,
+            study_instance_uid=identity.study_instance_uid,
+            run=self._run,
+            opened_at=self._spool.now(),
+        )
+
+
+def answered(session: Session, status: int, size: int = 0) -> int:
+    """Count what a source is answered; returns the status.
+
+    Args:
+        session: the association.
+        status: of the C-STORE response.
+        size: bytes of the data set, when it was kept.
+    """
+    source = session.source.name
+    outcome = "stored" if status == SUCCESS else f"{status:04X}"
+    metrics.INSTANCES_RECEIVED.labels(source=source, outcome=outcome).inc()
+    if status == SUCCESS:
+        metrics.BYTES_RECEIVED.labels(source=source).inc(size)
+    return status

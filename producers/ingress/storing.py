@@ -1,0 +1,72 @@
+"""What the listener plugs in: each instance to the spool as received, hashed on the way, durable before success."""
+
+import shutil
+
+import structlog
+
+from producers.ingress.acceptance import OUT_OF_RESOURCES, refusal
+from producers.ingress.parts import OpenParts, Session
+from producers.ingress.sink import Sink, answered
+from shared import metrics
+from shared.config import Config
+from shared.dimse import Proposal, Rejection, StoreRequest, StoreSink
+from shared.errors import StorageError
+from shared.spool.spool import Spool
+from shared.spool.volume import is_mounted
+
+log = structlog.get_logger()
+
+
+class Storing:
+    """A `StorageService` over the spool.
+
+    Args:
+        spool: where instances go.
+        config: who may send.
+        parts: the parts being received.
+        run: id of this ingress run.
+    """
+
+    def __init__(self, spool: Spool, config: Config, parts: OpenParts, run: str) -> None:
+        self._spool, self._config, self._parts, self._run = spool, config, parts, run
+
+    def admit(self, proposal: Proposal) -> Rejection | None:
+        """None to accept the association, otherwise how to refuse it."""
+        rejection = refusal(self._config, proposal, has_room=self.has_room())
+        if rejection is not None:
+            log.warning("refused", host=proposal.host, why=rejection.text)
+        return rejection
+
+    def opened(self, proposal: Proposal) -> Session:
+        """An association was accepted."""
+        metrics.ASSOCIATIONS_OPEN.inc()
+        source = self._config.source_of(proposal.calling_ae_title, proposal.host, proposal.called_ae_title)
+        if source is None:
+            raise RuntimeError("an association was accepted that no source may have")
+        return Session(source=source, proposal=proposal)
+
+    def store(self, session: Session, request: StoreRequest) -> StoreSink | int:
+        """Where an instance's bytes go, or 0xA700 when there is no room for them."""
+        if not self.has_room():
+            log.error("no_room", source=session.source.name, min_free=self._config.ingress.min_free)
+            return answered(session, OUT_OF_RESOURCES)
+        try:
+            return Sink(self._spool, self._parts, session, request, run=self._run, quiet=self._quiet(session))
+        except StorageError as error:
+            log.error("not_stored", source=session.source.name, why=str(error))
+            return answered(session, OUT_OF_RESOURCES)
+
+    def closed(self, session: Session) -> None:
+        """The association is over."""
+        metrics.ASSOCIATIONS_OPEN.dec()
+        self._parts.end_session(session)
+
+    def has_room(self) -> bool:
+        """Whether the right volume is mounted and has more than `min_free`."""
+        if not is_mounted(self._config):
+            return False
+        return shutil.disk_usage(self._spool.store.root).free >= self._config.ingress.min_free
+
+    def _quiet(self, session: Session) -> tuple[float, float]:
+        quiet, after_release = self._config.quiet_of(session.source)
+        return quiet.total_seconds(), after_release.total_seconds()

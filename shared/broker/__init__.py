@@ -1,0 +1,7 @@
+"""RabbitMQ: the only package that imports pika. The broker is the doorbell; the spool is the truth."""
+
+from shared.broker.consumer import Consumer, Delivered
+from shared.broker.publisher import Publisher
+from shared.broker.topology import Topology, dead_queue, queue_of, topology
+
+__all__ = ["Consumer", "Delivered", "Publisher", "Topology", "dead_queue", "queue_of", "topology"]

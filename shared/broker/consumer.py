@@ -1,0 +1,141 @@
+"""Consuming: messages come in on the connection's thread, another works on them, they are acknowledged back there."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.spec import Basic, BasicProperties
+
+from shared.broker.link import Link, declare
+from shared.broker.topology import Topology
+from shared.errors import BrokerError
+
+# RabbitMQ closes the channel of a consumer that keeps a delivery for 30 minutes.
+HELD_AT_MOST = timedelta(minutes=10)
+
+
+@dataclass(order=True)
+class Delivered:
+    """A message that waits for the worker or is worked on; the smallest is worked on first."""
+
+    rank: int
+    tag: int
+    queue: str = field(compare=False)
+    body: bytes = field(compare=False)
+    message_id: str = field(compare=False)
+    redelivered: bool = field(compare=False)
+    channel: BlockingChannel = field(compare=False, repr=False)
+    since: float = field(compare=False, default_factory=time.monotonic)
+    acknowledged: bool = field(compare=False, default=False)
+
+
+class Consumer:
+    """The one connection on which a worker consumes.
+
+    Args:
+        url: AMQP URL.
+        table: declared and verified on each new connection.
+        queues: consumed on each new connection; earlier ones are worked on first.
+        name: the worker, for the connection's name.
+        lost: called when the connection broke.
+        let_go: called with a delivery that was kept too long; when it returns True, the message is acknowledged
+            although the work goes on.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        table: Topology,
+        queues: tuple[str, ...],
+        *,
+        name: str,
+        lost: Callable[[], None] = lambda: None,
+        let_go: Callable[[Delivered], bool] = lambda _: False,
+    ) -> None:
+        self._table, self._queues, self._lost, self._let_go = table, queues, lost, let_go
+        self._inbox: queue.PriorityQueue[Delivered] = queue.PriorityQueue()
+        self._outstanding: dict[int, Delivered] = {}
+        self._lock = threading.Lock()
+        self.link = Link(url, role="consume", name=name, ready=self._ready, lost=self._broke, tick=self._tend)
+
+    def start(self) -> None:
+        """Begin to connect, in the background."""
+        self.link.start()
+
+    def stop(self) -> None:
+        """Close the connection; what is not acknowledged goes back to its queue."""
+        self.link.stop()
+
+    def get(self, seconds: float) -> Delivered | None:
+        """The next delivery to work on, or None after so many seconds without one."""
+        try:
+            delivered = self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        return None if delivered.acknowledged or not delivered.channel.is_open else delivered
+
+    def also(self, queues: tuple[str, ...], first_rank: int) -> None:
+        """Consume more queues until the connection breaks.
+
+        Raises:
+            BrokerError: no connection.
+        """
+        self.link.do(lambda channel: self._subscribe(channel, queues, first_rank))
+
+    def acknowledge(self, delivered: Delivered) -> None:
+        """Say that a message's effects are safe. Harmless when its connection broke: it comes again and is stale."""
+        if not delivered.acknowledged:
+            try:
+                self.link.do(lambda channel: self._acknowledge(channel, delivered))
+            except BrokerError:
+                delivered.acknowledged = True
+
+    def _ready(self, channel: BlockingChannel) -> None:
+        declare(channel, self._table)
+        channel.basic_qos(prefetch_count=1)
+        # A queue was deleted under us: connect again, which declares it anew.
+        channel.add_on_cancel_callback(lambda _: channel.close())
+        self._subscribe(channel, self._queues, 0)
+
+    def _subscribe(self, channel: BlockingChannel, queues: tuple[str, ...], first_rank: int) -> None:
+        for rank, name in enumerate(queues, start=first_rank):
+            channel.basic_consume(name, self._receiver(name, rank))
+
+    def _receiver(
+        self, name: str, rank: int
+    ) -> Callable[[BlockingChannel, Basic.Deliver, BasicProperties, bytes], None]:
+        def receive(channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+            delivered = Delivered(
+                rank=rank,
+                tag=method.delivery_tag or 0,
+                queue=name,
+                body=body,
+                message_id=str(properties.message_id or ""),
+                redelivered=bool(method.redelivered),
+                channel=channel,
+            )
+            self._outstanding[delivered.tag] = delivered
+            self._inbox.put(delivered)
+
+        return receive
+
+    def _acknowledge(self, channel: BlockingChannel, delivered: Delivered) -> None:
+        delivered.acknowledged = True
+        if delivered.channel is channel:
+            self._outstanding.pop(delivered.tag, None)
+            channel.basic_ack(delivered.tag)
+
+    def _tend(self) -> None:
+        """Let go of messages kept too long, so that RabbitMQ does not close the channel on a long send."""
+        limit = time.monotonic() - HELD_AT_MOST.total_seconds()
+        for delivered in [kept for kept in self._outstanding.values() if kept.since < limit]:
+            if self._let_go(delivered):
+                self._acknowledge(delivered.channel, delivered)
+
+    def _broke(self) -> None:
+        self._outstanding.clear()
+        self._lost()

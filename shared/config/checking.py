@@ -1,0 +1,89 @@
+"""What must agree within and between tables: names, sources that are told apart, safe listeners, proof where demanded.
+
+No I/O, no clock, no globals.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+from shared.config.callers import are_alike
+from shared.config.model import Config
+from shared.config.problems import Problem, at, within
+from shared.config.references import references_in
+from shared.config.rules import Route
+
+_FULL_DATES, _MODIFIED_DATES = "retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"
+
+
+def errors_of(config: Config, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Return what keeps a configuration from being used.
+
+    Args:
+        config: the tables that are sound each by itself.
+        raw: the file as TOML read it; names are looked up there, also in tables that are not sound.
+    """
+    return (
+        *references_in(raw),
+        *_listeners(config),
+        *_timezone(config, raw),
+        *_alike(config),
+        *_retries(config),
+        *_dates(config),
+        *(problem for route in config.routes for problem in _route(config, route)),
+    )
+
+
+def _listeners(config: Config) -> Iterator[Problem]:
+    ingress = config.ingress
+    if not ingress.listen and ingress.tls is None:
+        yield within("ingress", "listen", 'names no address; write for example ["127.0.0.1:11112"]')
+    for address, times in Counter(a for a in ingress.listen if a.port).items():
+        if times > 1:
+            yield within("ingress", "listen", f"{address} is named {times} times; remove all but one")
+    for address in ingress.listen:
+        if not address.is_loopback and ingress.plain is None:
+            text = (
+                f'{address} can be reached from other machines without TLS; use [ingress.tls], or write plain = "vpn"'
+            )
+            yield within("ingress", "listen", f"{text} when a VPN protects it")
+
+
+def _timezone(config: Config, raw: Mapping[str, Any]) -> Iterator[Problem]:
+    relay = raw.get("relay", {})
+    if config.calendars and isinstance(relay, dict) and "timezone" not in relay:
+        yield within("relay", "timezone", 'is missing, and calendars need it; write for example "Europe/Lisbon"')
+
+
+def _alike(config: Config) -> Iterator[Problem]:
+    for one, other in combinations(config.sources, 2):
+        if are_alike(one, other):
+            text = f"a caller can be {one.name!r} as well; tell them apart by ae_title, hosts or called"
+            yield Problem(f"source {other.name!r}", text)
+
+
+def _retries(config: Config) -> Iterator[Problem]:
+    for destination in config.destinations:
+        retry = destination.retry
+        if retry.first > retry.max:
+            yield at("destination", destination.name, "retry.first", "is longer than retry.max; make it shorter")
+
+
+def _dates(config: Config) -> Iterator[Problem]:
+    for name, profile in config.profiles.items():
+        if {_FULL_DATES, _MODIFIED_DATES} <= set(profile.options):
+            yield at("profile", name, "options", f"{_FULL_DATES} and {_MODIFIED_DATES} exclude each other; keep one")
+
+
+def _route(config: Config, route: Route) -> Iterator[Problem]:
+    if not route.destinations:
+        yield Problem(f"route {route.name!r}", "delivers to nobody; add to, optional or one_of")
+    for name, times in Counter(route.destinations).items():
+        if times > 1:
+            yield Problem(f"route {route.name!r}", f"names destination {name!r} {times} times; once is enough")
+    for name in dict.fromkeys(route.destinations):
+        destination = config.destination(name)
+        if destination and destination.deidentified_only and route.profile is None:
+            text = f"is missing, but destination {name!r} is deidentified_only; add profile, or take {name!r} out"
+            yield at("route", route.name, "profile", text)

@@ -1,0 +1,97 @@
+"""The other DICOM applications: [[source]] may send, [[destination]] receives."""
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Literal
+
+from shared.config.fields import (
+    AeTitle,
+    CalledAeTitle,
+    CallingAeTitle,
+    Constant,
+    Count,
+    Duration,
+    FilePath,
+    Host,
+    Name,
+    Network,
+    Port,
+    Rate,
+    SendingAeTitle,
+    Several,
+    Table,
+)
+
+HEXADECIMAL_DIGITS_OF_IDENTITY = 16
+
+
+class Source(Table):
+    """[[source]]: who may send.
+
+    Args:
+        name: of the source; a metric label.
+        ae_title: the calling AE title it uses.
+        hosts: IP networks it may call from; empty means any.
+        called: AE titles it may call, "*" any; empty before loading means the relay's own.
+        issuer: the domain of its patient IDs, for pseudonyms.
+        quiet: when a part of its closes; None means [ingress]'s.
+        quiet_after_release: likewise.
+    """
+
+    name: Name
+    ae_title: SendingAeTitle
+    hosts: Several[Network] = ()
+    called: Several[CalledAeTitle] = ()
+    issuer: Constant | None = None
+    quiet: Duration | None = None
+    quiet_after_release: Duration | None = None
+
+
+class Retry(Table):
+    """[destination.retry]: the first wait, the longest (it doubles in between), and when to give up."""
+
+    first: Duration = timedelta(seconds=1)
+    max: Duration = timedelta(minutes=5)
+    give_up: Duration = timedelta(days=5)
+
+
+class DestinationTls(Table):
+    """[destination.tls]: `name` is what the peer's certificate must say; certificate and key are ours."""
+
+    name: Host
+    ca: FilePath
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+
+
+class Destination(Table):
+    """[[destination]]: who receives.
+
+    Args:
+        calling_ae_title: how the relay calls itself there; "{source}": the source's AE title; empty before loading
+            means the relay's own.
+        deidentified_only: takes nothing without proof of de-identification.
+        max_rate: bytes per second, None for no limit.
+        alert_after: a person is told when something has waited this long.
+    """
+
+    name: Name
+    ae_title: AeTitle
+    host: Host
+    port: Port
+    calling_ae_title: CallingAeTitle = ""
+    deidentified_only: bool = False
+    max_associations: Count = 1
+    max_rate: Rate | None = None
+    alert_after: Duration | None = None
+    verify: Literal["none", "c-find", "storage-commitment"] = "none"
+    retry: Retry = Retry()
+    tls: DestinationTls | None = None
+
+    @property
+    def identity(self) -> str:
+        """Who it is: 16 hexadecimal digits over name, host, port, AE title and TLS name."""
+        tls_name = self.tls.name if self.tls else None
+        who = json.dumps([self.name, self.host, self.port, self.ae_title, tls_name], separators=(",", ":"))
+        return hashlib.sha256(who.encode()).hexdigest()[:HEXADECIMAL_DIGITS_OF_IDENTITY]

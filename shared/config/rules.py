@@ -1,0 +1,125 @@
+"""What is done with a study: [calendar.NAME], [[check]], [edit.NAME], [[route]]."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from shared.config.fields import (
+    Constant,
+    Day,
+    Duration,
+    Keyword,
+    Listed,
+    MatchKey,
+    Name,
+    OpenWindow,
+    Patterns,
+    RegularExpression,
+    Several,
+    Table,
+    Template,
+    TextKeyword,
+    ValueKeyword,
+)
+
+
+class Calendar(Table):
+    """[calendar.NAME]: when somebody is there.
+
+    Args:
+        open: weekly windows.
+        closed_on: dates whose windows do not start; the night before keeps its tail.
+        also_open_on: dates that are open from 00:00 to 24:00.
+    """
+
+    open: Several[OpenWindow]
+    closed_on: Listed[Day] = ()
+    also_open_on: Listed[Day] = ()
+
+
+class Check(Table):
+    """[[check]]: what must hold before routing.
+
+    Args:
+        match: which instances it looks at.
+        require: keywords that must have a value.
+        pattern: by keyword, a regular expression.
+        on_failure: "hold" makes a dead letter, "warn" only counts.
+    """
+
+    name: Name
+    match: dict[MatchKey, Patterns] = Field(default_factory=dict)
+    require: Listed[Keyword] = ()
+    pattern: dict[ValueKeyword, RegularExpression] = Field(default_factory=dict)
+    one_patient_per_study: bool = False
+    on_failure: Literal["hold", "warn"] = "hold"
+
+
+class Removal(Table):
+    """One element to remove by keyword, or a private creator with its block; exactly one is given."""
+
+    keyword: Keyword | None = None
+    private: Constant | None = None
+
+
+def _removal(value: object) -> object:
+    if isinstance(value, str):
+        return {"keyword": value}
+    given = [k for k, v in value.items() if v is not None] if isinstance(value, dict) else []
+    if len(given) != 1 and not isinstance(value, Removal):
+        raise ValueError('must be a keyword or { private = "CREATOR" }')
+    return value
+
+
+class Edit(Table):
+    """[edit.NAME]: elements to set (a value may quote others in braces) and to remove, before de-identification."""
+
+    set: dict[TextKeyword, Template] = Field(default_factory=dict)
+    remove: Listed[Annotated[Removal, BeforeValidator(_removal)]] = ()
+
+
+class Candidate(Table):
+    """One entry of `one_of`.
+
+    Args:
+        destination: its name.
+        during: name of the calendar of its hours; None: always.
+        as_backup: "open": takes over inside its hours only, "always": outside them too, "never": does not take over.
+    """
+
+    destination: str
+    during: str | None = None
+    as_backup: Literal["open", "always", "never"] = "open"
+
+
+class Route(Table):
+    """[[route]]: which studies, to whom, in which form.
+
+    Args:
+        match: by key of the relay or DICOM keyword, patterns of which one must fit; all keys must hold; empty: all.
+        profile: how it is de-identified; None: it is not.
+        edit: what is changed; None: nothing.
+        to: destinations that all get it.
+        optional: destinations that get it and never delay or fail the study.
+        one_of: candidates of which one gets it.
+        last: routes below are not looked at when this one matches.
+    """
+
+    name: Name
+    match: dict[MatchKey, Patterns] = Field(default_factory=dict)
+    profile: str | None = None
+    edit: str | None = None
+    to: Listed[str] = ()
+    optional: Listed[str] = ()
+    one_of: Listed[Candidate] = ()
+    last: bool = False
+    priority: Literal["routine", "urgent"] = "routine"
+    hand_over_after: Duration = timedelta(minutes=10)
+    when_partial: Literal["move", "hold"] = "move"
+    accepted_within: Duration | None = None
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """Every destination it may deliver to, in the order of the file."""
+        return self.to + self.optional + tuple(c.destination for c in self.one_of)

@@ -1,0 +1,49 @@
+"""What this version reads and checks but does not do yet; workers refuse to start with it.
+
+No I/O, no clock, no globals.
+"""
+
+from collections.abc import Iterator
+
+from shared.config.model import Config
+from shared.config.problems import Problem, at, within
+
+_LATER = "is not built in this version"
+_PIXEL_OPTIONS = ("clean-pixel-data", "clean-recognizable-visual-features")
+
+
+def unbuilt_in(config: Config) -> tuple[Problem, ...]:
+    """Return what a configuration asks for that this version does not do; empty when workers may start."""
+    return (*_of_the_relay(config), *_of_destinations(config), *_of_routes(config))
+
+
+def _of_the_relay(config: Config) -> Iterator[Problem]:
+    if config.ingress.tls is not None:
+        yield within("ingress", "tls", f"{_LATER}; remove [ingress.tls] and listen on a VPN")
+    if config.ledger.url is not None:
+        yield within("ledger", "url", f"{_LATER}; remove it, SQLite in data_dir is used")
+    if config.notify:
+        yield Problem("[[notify]]", f"{_LATER}; remove it and alert on the metrics")
+    for check in config.checks:
+        yield Problem(f"check {check.name!r}", f"{_LATER}; remove the [[check]]")
+
+
+def _of_destinations(config: Config) -> Iterator[Problem]:
+    for destination in config.destinations:
+        if destination.verify != "none":
+            yield at("destination", destination.name, "verify", f'"{destination.verify}" {_LATER}; write "none"')
+        if destination.tls is not None:
+            yield at("destination", destination.name, "tls", f"{_LATER}; remove [destination.tls] and send over a VPN")
+
+
+def _of_routes(config: Config) -> Iterator[Problem]:
+    for route in config.routes:
+        if route.one_of:
+            yield at("route", route.name, "one_of", f"{_LATER}; name the destination in to")
+        if route.edit is not None:
+            yield at("route", route.name, "edit", f"{_LATER}; remove it, or the route")
+    used = {route.profile for route in config.routes}
+    for name, profile in config.profiles.items():
+        for option in profile.options:
+            if name in used and option in _PIXEL_OPTIONS:
+                yield at("profile", name, "options", f"{option} {_LATER}; remove it and hold such objects")

@@ -1,0 +1,49 @@
+"""Our own small DICOM upper layer: the only package that knows pynetdicom.
+
+`Listener` and `StorageService` receive, `request` and `Association` send.
+"""
+
+from shared.dimse.listener import Listener
+from shared.dimse.part10 import part10_header
+from shared.dimse.scp import serve_association
+from shared.dimse.scu import Association, request
+from shared.dimse.service import StorageService, StoreRequest, StoreSink
+from shared.dimse.terms import (
+    CALLED_NOT_RECOGNIZED,
+    CALLING_NOT_RECOGNIZED,
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    LOCAL_LIMIT,
+    NO_REASON,
+    TEMPORARY_CONGESTION,
+    VERIFICATION,
+    Proposal,
+    Rejection,
+    Timeouts,
+    is_conformant_uid,
+    is_uid,
+)
+
+__all__ = [
+    "CALLED_NOT_RECOGNIZED",
+    "CALLING_NOT_RECOGNIZED",
+    "IMPLEMENTATION_CLASS_UID",
+    "IMPLEMENTATION_VERSION_NAME",
+    "LOCAL_LIMIT",
+    "NO_REASON",
+    "TEMPORARY_CONGESTION",
+    "VERIFICATION",
+    "Association",
+    "Listener",
+    "Proposal",
+    "Rejection",
+    "StorageService",
+    "StoreRequest",
+    "StoreSink",
+    "Timeouts",
+    "is_conformant_uid",
+    "is_uid",
+    "part10_header",
+    "request",
+    "serve_association",
+]

@@ -1,0 +1,133 @@
+"""What every worker process does at start and end: configuration, logs, metrics, data folder, broker, signals."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from shared import logs, metrics
+from shared.config import Config, broker_url, load, unbuilt_in
+from shared.errors import ConfigError, DcmrelayError, StartError, where
+from shared.spool.spool import Spool
+from shared.spool.volume import prepare
+
+log = structlog.get_logger()
+# `docker stop` and `up` kill after ten seconds.
+STOP_SECONDS = 8
+EXIT_STOPPED, EXIT_START, EXIT_CONFIG = 0, 1, 2
+
+
+@dataclass
+class Service:
+    """A running worker process.
+
+    Attributes:
+        kind: which worker.
+        config: as loaded.
+        spool: in the data folder.
+        stopping: set by SIGTERM and SIGINT.
+    """
+
+    kind: str
+    config: Config
+    spool: Spool
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """Names of all configured destinations, for the topology."""
+        return tuple(destination.name for destination in self.config.destinations)
+
+    def broker_url(self) -> str:
+        """AMQP URL: from the configuration or environment, else of the private node that `up` runs.
+
+        Raises:
+            StartError: neither.
+        """
+        url = broker_url(self.config, os.environ)
+        if url is not None:
+            return url
+        try:
+            return (self.config.relay.data_dir / "broker" / "url").read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise StartError(
+                "there is no broker: set [broker] url, or start this relay with `dcmrelay up`, which runs its own"
+            ) from error
+
+
+def run(kind: str, config_path: Path, work: Callable[[Service], None]) -> int:
+    """Start a worker process, work until told to stop, and return its exit code.
+
+    Args:
+        kind: `ingress`, `router`, ...
+        config_path: the configuration file.
+        work: returns soon after `stopping` is set; what it leaves is given back after STOP_SECONDS.
+
+    Returns:
+        0 when told to stop; 1 when it could not start or gave up, 2 for the configuration; said in one line each.
+    """
+    logs.set_up(kind)
+    os.umask(0o077)
+    try:
+        service = _started(kind, config_path)
+        work(service)
+    except ConfigError as error:
+        return _refused(kind, error, EXIT_CONFIG)
+    except DcmrelayError as error:
+        return _refused(kind, error, EXIT_START)
+    except Exception as error:  # noqa: BLE001  (the worker: nobody foresaw it; its text may hold values)
+        return _refused(kind, DcmrelayError(f"ended by a fault: {type(error).__name__} at {where(error)}"), EXIT_START)
+    log.info("stopped")
+    return EXIT_STOPPED
+
+
+def stop_by_force(service: Service, give_back: Callable[[], None]) -> None:
+    """End the process STOP_SECONDS after it was told to stop, if it is still there, giving back what it works on."""
+
+    def watch() -> None:
+        service.stopping.wait()
+        time.sleep(STOP_SECONDS)
+        try:
+            give_back()
+        except DcmrelayError as error:
+            log.warning("not_given_back", why=str(error))
+        log.warning("stopped_by_force")
+        os._exit(EXIT_STOPPED)
+
+    threading.Thread(target=watch, name="stop-by-force", daemon=True).start()
+
+
+def _started(kind: str, config_path: Path) -> Service:
+    config = load(config_path)
+    if unbuilt := unbuilt_in(config):
+        raise ConfigError(tuple(str(problem) for problem in unbuilt))
+    service = Service(kind=kind, config=config, spool=prepare(config))
+    service.spool.keep_config(config.snapshot(), config.hash)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stopping.set())
+    host, port = _metrics_address(config)
+    try:
+        _, port = metrics.serve(host, port)
+    except OSError as error:
+        raise StartError(f"metrics cannot listen on {host}:{port}: {error.strerror}; set [metrics] listen") from error
+    log.info("started", config=config.hash[:12], metrics=f"{host}:{port}", pid=os.getpid())
+    return service
+
+
+def _metrics_address(config: Config) -> tuple[str, int]:
+    listen = config.metrics.listen
+    host = os.environ.get("DCMRELAY_METRICS_HOST") or (listen.host if listen else "127.0.0.1")
+    port = os.environ.get("DCMRELAY_METRICS_PORT") or (listen.port if listen else 0)
+    return host, int(port)
+
+
+def _refused(kind: str, error: DcmrelayError, code: int) -> int:
+    for line in str(error).splitlines():
+        sys.stderr.write(f"dcmrelay {kind}: {line}\n")
+    return code

@@ -1,0 +1,57 @@
+"""The right to work on a unit, and what a handler may do with it."""
+
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from shared.errors import HandedBackError
+from shared.spool import states
+from shared.spool.spool import Spool
+from shared.spool.states import State
+from shared.spool.units import Unit
+
+LEASE = timedelta(minutes=5)
+
+
+class Claim:
+    """The right to work on a unit, held by this process until it settles or somebody writes the next record.
+
+    Attributes:
+        id: the unit's id.
+        order: what it is and what is to be done.
+        state: its newest record, ours.
+        facts: what its records say, merged; grows with `record`.
+    """
+
+    def __init__(self, spool: Spool, unit: Unit, stopping: threading.Event) -> None:
+        self.id, self.order, self.state = unit.id, unit.order, unit.state
+        self.facts: dict[str, Any] = dict(unit.facts)
+        self._spool, self._stopping = spool, stopping
+        self._lock = threading.Lock()
+
+    def record(self, facts: Mapping[str, Any]) -> None:
+        """Write what a slice did, so that it is not done again; renews the lease.
+
+        Raises:
+            SupersededError: the unit is somebody else's now.
+            StorageError: the disk refused; the slice may be done again.
+        """
+        self.append(states.advanced(self.state, now=self._spool.now(), lease=LEASE, facts=facts))
+        for key, value in facts.items():
+            self.facts[key] = {**self.facts.get(key, {}), **value} if isinstance(value, Mapping) else value
+
+    def check(self) -> None:
+        """Ask between two pieces of work whether to go on.
+
+        Raises:
+            HandedBackError: the process was told to stop.
+        """
+        if self._stopping.is_set():
+            raise HandedBackError("the worker was told to stop")
+
+    def append(self, state: State) -> None:
+        """Write the unit's next record. Raises as `record` does."""
+        with self._lock:
+            self._spool.units(self.id).append(self.id, state)
+            self.state = state
