@@ -48,7 +48,7 @@ OLDEST_WAITING = Gauge(
     "dcmrelay_oldest_waiting_seconds", "Age of a destination's oldest waiting delivery; 0 when none.", ["destination"]
 )
 PARTS_WAITING = Gauge("dcmrelay_parts_waiting", "Closed parts that are not routed and not dead letters.")
-DEAD_LETTERS_NOW = Gauge("dcmrelay_dead_letters", "Dead letters that wait for a person now.", ["class"])
+DEAD_LETTERS_NOW = Gauge("dcmrelay_dead_letters_now", "Dead letters that wait for a person now.", ["class"])
 SWEEP_SECONDS = Histogram("dcmrelay_sweep_seconds", "Time a sweep took.", buckets=_SECONDS)
 SWEEP_RUNG = Counter("dcmrelay_sweep_rung_total", "Bells that a sweep rang again.", ["stage"])
 SPOOL_FREE = Gauge("dcmrelay_spool_free_bytes", "Free space of the spool's file system.")

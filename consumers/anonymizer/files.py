@@ -93,12 +93,12 @@ def render(source: Path, rules: Rules, *, issuer: str, write: Write) -> Rendered
             if not (ds.get("SOPClassUID") and ds.get("SOPInstanceUID")):
                 raise DataSetError("has no SOP Class UID or no SOP Instance UID")
             stopped = withheld(ds, rules.objects)
-            clean = None if stopped else deidentify(ds, rules, issuer=issuer)
-            head = b"" if clean is None else _encoded(clean, opened.encoding)
-        if clean is None:
-            return stopped or Withheld(outcome="held", reason="nothing was made of it")
-        rendered = _identity(clean, opened.transfer_syntax_uid)
-        for chunk in _output(opened, head, rendered):
+            if stopped:
+                return stopped
+            clean = deidentify(ds, rules, issuer=issuer)
+            rendered = _identity(clean, opened.transfer_syntax_uid)
+            meta, head = _meta(rendered), _encoded(clean, opened.encoding)
+        for chunk in _output(opened, meta, head):
             write(chunk)
         return rendered
 
@@ -140,10 +140,11 @@ def _opened(file: BinaryIO) -> _Source:
     if uid == _DEFLATED:
         inflated = _inflated(_read(file, start, size - start))
         stream, start, end = BytesIO(inflated), 0, len(inflated)
-    syntax = UID(uid)
-    if not syntax.is_transfer_syntax or syntax.is_private:
-        raise DataSetError("its transfer syntax is none of the standard's")
-    encoding = Encoding(implicit=syntax.is_implicit_VR, little=syntax.is_little_endian)
+    with _parser():
+        syntax = UID(uid)
+        if syntax.is_private or not syntax.is_transfer_syntax:
+            raise DataSetError("its transfer syntax is none of the standard's")
+        encoding = Encoding(implicit=syntax.is_implicit_VR, little=syntax.is_little_endian)
     try:
         extent = extent_of(stream, start, end, encoding)
     except OSError as error:
@@ -202,9 +203,9 @@ def _identity(clean: Dataset, transfer_syntax_uid: str) -> Rendered:
     )
 
 
-def _output(source: _Source, head: bytes, rendered: Rendered) -> Iterator[bytes | memoryview]:
+def _output(source: _Source, meta: bytes, head: bytes) -> Iterator[bytes | memoryview]:
     """The whole new file, in pieces."""
-    yield bytes(128) + b"DICM" + _meta(rendered)
+    yield bytes(128) + b"DICM" + meta
     data_set = _pieces(source, head)
     yield from _stored(data_set) if source.transfer_syntax_uid == _DEFLATED else data_set
 

@@ -7,7 +7,6 @@ from datetime import date, timedelta
 
 import structlog
 
-from shared.errors import StorageError
 from shared.forms import rendition_id
 from shared.spool.closing import late_id
 from shared.spool.deliveries import order_from_json
@@ -33,9 +32,8 @@ def _expire_part(spool: Spool, part_id: str, note: str) -> bool:
         return False  # a late part's instances lie in this one
     if spool.store.read(f"tombstones/{part_id}.json") is None:
         if not is_finished(spool, part_id):
-            raise StorageError(
-                f"part {part_id} is noted as finished and is not; look at it with `dcmrelay show {part_id}`"
-            )
+            log.error("not_finished_after_all", part=part_id)
+            return False
         spool.put_json(f"tombstones/{part_id}.json", _epitaph(spool, part_id))
     for delivery in decided_deliveries(spool, part_id) or ():
         _delete_delivery(spool, delivery)

@@ -170,7 +170,7 @@ class Association:
             raise StorageError(f"cannot read {file}: {os.strerror(error.errno or 0)}") from error
 
     def _padded(self, block: memoryview, padding: int) -> memoryview:
-        """The last block with a NUL byte after it, for which the buffer has room: its size is even, the block's is not."""
+        """The last block with a NUL byte after it; the buffer has room, as its size is even and the block's is not."""
         if not padding or self._buffer is None:
             return block
         self._buffer[len(block)] = 0

@@ -103,15 +103,11 @@ def _make_manifest(spool: Spool, part: Part, instances: list[Instance]) -> Manif
 
 
 def _make_unit(spool: Spool, part: Part, manifest: Manifest, config: str) -> tuple[str, ...]:
-    if manifest.instances:
-        waiting = State(n=0, stage="route", status="waiting", at=spool.now(), config=config)
-        spool.parts.create(part.id, {"source": part.source}, waiting)
-        return (part.id,)
-    word = "duplicate" if manifest.duplicates else "empty"
-    final = State(n=0, stage="route", status="final", at=spool.now(), config=config, outcome=word)
-    spool.parts.create(part.id, {"source": part.source}, final)
-    spool.store.delete(part.marker)
-    return ()
+    state = State(n=0, stage="route", status="waiting", at=spool.now(), config=config)
+    if not manifest.instances:
+        state = replace(state, status="final", outcome="duplicate" if manifest.duplicates else "empty")
+    spool.parts.create(part.id, {"source": part.source}, state)
+    return (part.id,) if manifest.instances else ()
 
 
 def _unfinished_hashes(spool: Spool, part: Part) -> Iterable[str]:

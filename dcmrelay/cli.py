@@ -1,0 +1,178 @@
+"""The command line: finds the configuration, calls what does the work, turns errors into a line and an exit code."""
+
+import sys
+import traceback
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import typer
+
+from dcmrelay import dead
+from dcmrelay.child import end_with_parent
+from dcmrelay.options import ConfigFile, Json
+from dcmrelay.output import complain, say
+from shared.config import Config, find, load, unbuilt_in, warnings_of
+from shared.errors import ConfigError, DcmrelayError
+
+EXIT_NEEDED, EXIT_CONFIG = 1, 2
+
+app = typer.Typer(
+    name="dcmrelay",
+    help="A DICOM relay: receives studies, keeps them safe, routes, de-identifies and sends them on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(dead.app, name="dead")
+
+
+def main() -> None:
+    """The program: what is wrong is said in one line each, without traceback; exit 2 for the configuration, else 1."""
+    end_with_parent()
+    sys.excepthook = _unforeseen
+    try:
+        typer.main.get_command(app)(prog_name="dcmrelay")
+    except ConfigError as error:
+        for problem in error.problems:
+            complain(problem)
+        sys.exit(EXIT_CONFIG)
+    except DcmrelayError as error:
+        complain(f"dcmrelay: {error}")
+        sys.exit(EXIT_NEEDED)
+
+
+def _unforeseen(kind: type[BaseException], _error: BaseException, trace: TracebackType | None) -> None:
+    """Where something broke that nobody foresaw; never its text, which may quote a data set."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    frames = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(traceback.extract_tb(trace)[-4:]))
+    complain(f"dcmrelay: a bug: {kind.__name__} at {frames}; please report this line")
+
+
+@app.command()
+def up(config: ConfigFile = None) -> None:
+    """Run everything on this machine until SIGTERM: a private RabbitMQ, every worker. Prints READY when it accepts."""
+    from dcmrelay import local
+    from shared.spool.volume import prepare
+
+    path = find(config)
+    loaded = load(path)
+    if unbuilt := unbuilt_in(loaded):
+        raise ConfigError(tuple(f"{path}: {problem}" for problem in unbuilt))
+    prepare(loaded)
+    raise typer.Exit(local.up(loaded, path, say))
+
+
+@app.command()
+def check(
+    file: Annotated[Path | None, typer.Argument(help="The file; else as for every command.")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Check a configuration: exit 0 and warnings, or 2 with every problem."""
+    path = find(file or config)
+    loaded = load(path)
+    for warning in (*unbuilt_in(loaded), *warnings_of(loaded)):
+        say(f"warning: {path}: {warning}")
+    say(_summary(path, loaded))
+
+
+@app.command()
+def ingress(config: ConfigFile = None) -> None:
+    """Run the worker that receives: C-STORE into the spool."""
+    _work("ingress", config)
+
+
+@app.command()
+def router(config: ConfigFile = None) -> None:
+    """Run a worker that decides where each study goes."""
+    _work("router", config)
+
+
+@app.command()
+def anonymizer(config: ConfigFile = None) -> None:
+    """Run a worker that de-identifies; as many as the machine can take."""
+    _work("anonymizer", config)
+
+
+@app.command()
+def janitor(config: ConfigFile = None) -> None:
+    """Run the worker that sweeps: rings again for unfinished work, deletes what is finished and old."""
+    _work("janitor", config)
+
+
+@app.command()
+def sender(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Destinations; all when none.")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Run a worker that sends to destinations; the first one to come owns each, others stand by."""
+    _work("sender", config, tuple(names or ()))
+
+
+@app.command()
+def send(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    source: Annotated[str, typer.Option(help="Name of the [[source]] to send as.")],
+    config: ConfigFile = None,
+) -> None:
+    """Hand files to the running relay as a source; exit 1 when one was not sent."""
+    from dcmrelay import handing
+
+    raise typer.Exit(handing.hand_over(load(find(config)), source, paths))
+
+
+@app.command()
+def echo(destination: str, config: ConfigFile = None) -> None:
+    """Ask a destination for C-ECHO with our AE titles; exit 1 when it does not answer."""
+    from dcmrelay import echoing
+
+    raise typer.Exit(echoing.echo(load(find(config)), destination))
+
+
+@app.command()
+def status(config: ConfigFile = None, as_json: Json = False) -> None:
+    """What needs a person, first; then each destination; exit 1 when somebody is needed."""
+    from dcmrelay import looking
+
+    raise typer.Exit(looking.status(load(find(config)), json=as_json))
+
+
+@app.command()
+def studies(
+    source: Annotated[str, typer.Option(help="Only from this source.")] = "",
+    to: Annotated[str, typer.Option(help="Only with a delivery to this destination.")] = "",
+    since: Annotated[datetime | None, typer.Option(help="Only opened since; this machine's time.")] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Study parts, newest first, with their deliveries."""
+    from dcmrelay import looking
+
+    looking.studies(load(find(config)), source=source, to=to, since=since, json=as_json)
+
+
+@app.command()
+def show(
+    what: Annotated[str, typer.Argument(help="Id of a part or delivery or its beginning, or a Study Instance UID.")],
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """One study's whole story, from the records."""
+    from dcmrelay import looking
+
+    looking.show(load(find(config)), what, json=as_json)
+
+
+def _work(kind: str, config: Path | None, *names: tuple[str, ...]) -> None:
+    from dcmrelay import workers
+
+    raise typer.Exit(workers.work(kind, find(config), *names))
+
+
+def _summary(path: Path, config: Config) -> str:
+    counted = [(config.sources, "source"), (config.destinations, "destination"), (config.routes, "route")]
+    counts = ", ".join(f"{len(things)} {word}{'' if len(things) == 1 else 's'}" for things, word in counted)
+    addresses = ", ".join(map(str, config.ingress.listen))
+    return f"{path}: OK: {config.relay.ae_title} on {addresses}, {counts}, data in {config.relay.data_dir}"

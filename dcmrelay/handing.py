@@ -1,0 +1,92 @@
+"""The command `send`: files to the running relay, with progress and a summary."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import Progress
+
+from dcmrelay.output import complain, one_line, say
+from dcmrelay.running import listening
+from dcmrelay.sending import NotSent, Ready, Sent, Target, examine, files_in, meaning, send
+from shared.config import Config
+from shared.errors import StartError
+
+Outcome = Sent | NotSent
+
+
+def hand_over(config: Config, source: str, paths: list[Path]) -> int:
+    """Send files and what lies in folders as a source.
+
+    Returns:
+        1 when a file that should have been sent was not, else 0.
+
+    Raises:
+        StartError: there is no such source.
+    """
+    target = target_of(config, source)
+    looked_at = [examine(path, named=named) for path, named in files_in(paths)]
+    passed_over = [found for found in looked_at if isinstance(found, NotSent)]
+    for found in passed_over:
+        complain(f"{'not sent' if found.failed else 'skipped'}: {_line(found)}")
+    outcomes: list[Outcome] = list(passed_over)
+    ready = [found for found in looked_at if isinstance(found, Ready)]
+    with _progress(len(ready)) as advance:
+        send(target, ready, _told(outcomes, advance))
+    say(_summary(outcomes, source, target))
+    return int(not outcomes or any(isinstance(outcome, NotSent) and outcome.failed for outcome in outcomes))
+
+
+def target_of(config: Config, name: str) -> Target:
+    """Whom a source calls, and as whom: where the ingress listens now, else where it is configured to.
+
+    Raises:
+        StartError: there is no such source.
+    """
+    source = config.source(name)
+    if source is None:
+        known = ", ".join(known.name for known in config.sources) or "none"
+        raise StartError(f"there is no source {one_line(name)!r} in the configuration; it has: {known}")
+    configured = config.ingress.listen[0]
+    host, port = next(iter(listening(config)), (configured.host, configured.port))
+    called = next((title for title in source.called if title != "*"), config.relay.ae_title)
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (anywhere means here too)
+    return Target(host=here, port=port, calling_ae_title=source.ae_title, called_ae_title=called)
+
+
+def _told(outcomes: list[Outcome], advance: Callable[[], None]) -> Callable[[Outcome], None]:
+    def tell(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if isinstance(outcome, NotSent):
+            complain(f"not sent: {_line(outcome)}")
+        advance()
+
+    return tell
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    if not (sys.stdout.isatty() and total):
+        yield lambda: None
+        return
+    with Progress(transient=True) as progress:
+        task = progress.add_task("sending", total=total)
+        yield lambda: progress.advance(task)
+
+
+def _line(outcome: NotSent) -> str:
+    return f"{one_line(outcome.path)}: {outcome.why}"
+
+
+def _summary(outcomes: list[Outcome], source: str, target: Target) -> str:
+    statuses = Counter(meaning(outcome.status) for outcome in outcomes if isinstance(outcome, Sent))
+    sent = ", ".join(f"{count} {word}" for word, count in statuses.items())
+    failed = sum(isinstance(outcome, NotSent) and outcome.failed for outcome in outcomes)
+    skipped = len(outcomes) - failed - statuses.total()
+    counts = f"{statuses.total()} sent" + (f" ({sent})" if sent else "")
+    counts += f", {failed} not sent" if failed else ""
+    counts += f", {skipped} skipped" if skipped else ""
+    where = f"{target.called_ae_title} at {target.host}:{target.port}"
+    return f"{counts or 'nothing to send'}, as {source} ({target.calling_ae_title}) to {where}; see `dcmrelay studies`"

@@ -1,0 +1,193 @@
+"""The all-in-one runner behind `dcmrelay up`: a private broker, every worker, until SIGTERM.
+
+data_dir/run/up.lock                    held while it runs
+data_dir/run/ingress.json               written by the ingress: its pid and addresses
+data_dir/run/prometheus-targets.json    where Prometheus finds every worker (file_sd)
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dcmrelay.child import Child
+from dcmrelay.keeping import Keeper
+from dcmrelay.private_broker import PrivateBroker
+from dcmrelay.running import listening, run_folder, shown_address
+from dcmrelay.workers import PER_MACHINE
+from shared import metrics
+from shared.config import Config, broker_url
+from shared.errors import StartError
+
+BROKER_URL, METRICS_PORT = "DCMRELAY_BROKER_URL", "DCMRELAY_METRICS_PORT"
+_LOOK_SECONDS = 0.1
+_STOP_SECONDS = 12.0
+_GIVE_UP_AFTER = 5
+
+
+def up(config: Config, config_path: Path, say: Callable[[str], None]) -> int:
+    """Run everything until SIGTERM, SIGINT or SIGHUP.
+
+    Args:
+        config: the loaded configuration; its data folder is ready.
+        config_path: its file, which every worker reads for itself.
+        say: tells a person, one line.
+
+    Returns:
+        Exit code: 0 when it was told to stop.
+
+    Raises:
+        StartError: it cannot run: another one does, or something refused again and again before it was ready.
+    """
+    folder = run_folder(config)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with _only_one(folder / "up.lock"), _stop_asked() as asked:
+        relay = _Local(config, config_path.absolute(), say)
+        try:
+            relay.run(asked)
+        finally:
+            relay.stop()
+    return 0
+
+
+class _Local:
+    """The broker and the workers of one machine."""
+
+    def __init__(self, config: Config, config_path: Path, say: Callable[[str], None]) -> None:
+        self._config = config
+        self._say = say
+        self._folder = run_folder(config)
+        given = broker_url(config, os.environ)
+        self._broker = None if given else PrivateBroker(config.relay.data_dir / "broker")
+        self._environment = {BROKER_URL: given} if given else {}
+        self._ports: dict[str, int] = {}
+        self._children = [self._child(kind, config_path) for kind in PER_MACHINE]
+        self._children += [self._child(f"sender {d.name}", config_path) for d in config.destinations]
+        self._keepers = [self._keeper(child.name, child, child.why) for child in self._children]
+        self._ready = False
+
+    def run(self, stop_asked: Callable[[], bool]) -> None:
+        """Start everything, then look after it until it is to stop."""
+        (self._folder / "ingress.json").unlink(missing_ok=True)
+        if self._broker is not None:
+            self._say(f"starting a private RabbitMQ in {self._broker.directory} ...")
+            self._broker.start()
+            self._keepers.insert(0, self._keeper("rabbitmq", _Announced(self._broker, self._environment), _no_words))
+        self._write_targets()
+        while not stop_asked():
+            for keeper in self._keepers:
+                keeper.look()
+            if not self._ready:
+                self._look_whether_ready()
+            time.sleep(_LOOK_SECONDS)
+
+    def stop(self) -> None:
+        """Stop the workers, which may take their time to finish, then the broker."""
+        self._say("stopping ...")
+        deadline = time.monotonic() + _STOP_SECONDS
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.end(deadline)
+        if self._broker is not None:
+            self._broker.stop()
+        (self._folder / "ingress.json").unlink(missing_ok=True)
+
+    def _child(self, name: str, config_path: Path) -> Child:
+        self._ports[name] = _free_port()
+        kind, *destination = name.split()
+        arguments = (kind, "--config", str(config_path), *destination)
+        return Child(name, arguments, lambda: {**self._environment, METRICS_PORT: str(self._ports[name])})
+
+    def _keeper(self, name: str, thing: Any, why: Callable[[], str]) -> Keeper:
+        return Keeper(name, thing, why=why, say=self._say)
+
+    def _look_whether_ready(self) -> None:
+        addresses = [shown_address(*address) for address in listening(self._config, self._children[0].pid)]
+        if addresses:
+            self._ready = True
+            self._say(self._ready_line(addresses))
+            return
+        stuck = next((keeper for keeper in self._keepers if keeper.repeated >= _GIVE_UP_AFTER), None)
+        if stuck is not None:
+            raise StartError(f"{stuck.name}: {stuck.words}")
+
+    def _ready_line(self, addresses: list[str]) -> str:
+        count = len(self._config.destinations)
+        return (
+            f"READY: DICOM on {', '.join(addresses)} as {self._config.relay.ae_title}, "
+            f"{count} destination{'' if count == 1 else 's'}, data in {self._config.relay.data_dir}, "
+            f"metrics listed in {self._folder / 'prometheus-targets.json'}"
+        )
+
+    def _write_targets(self) -> None:
+        server, ours = metrics.serve("127.0.0.1", 0)
+        del server  # lives as long as this program
+        ports = {"up": ours, **self._ports}
+        if self._broker is not None:
+            ports["rabbitmq"] = self._broker.prometheus_port
+        targets = [{"targets": [f"127.0.0.1:{port}"], "labels": {"worker": name}} for name, port in ports.items()]
+        _write(self._folder / "prometheus-targets.json", json.dumps(targets, indent=1))
+
+
+class _Announced:
+    """The private broker, whose address may change with a restart: told to the workers that start afterwards."""
+
+    def __init__(self, broker: PrivateBroker, environment: dict[str, str]) -> None:
+        self._broker, self._environment = broker, environment
+
+    def start(self) -> None:
+        self._broker.start()
+        self._environment[BROKER_URL] = self._broker.url
+
+    def alive(self) -> bool:
+        return self._broker.alive()
+
+
+def _no_words() -> str:
+    return "its process is gone"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, for those who read at any moment."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    with path.open("a", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(
+                f"{path.parent.parent} is in use by another `dcmrelay up`; stop that one, or give this one a data_dir "
+                "of its own"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _stop_asked() -> Iterator[Callable[[], bool]]:
+    asked: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda got, _frame: asked.append(got)) for number in numbers}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

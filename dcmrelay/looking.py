@@ -1,0 +1,120 @@
+"""The commands `status`, `studies` and `show`: read, make rows, print."""
+
+import shutil
+from datetime import datetime
+
+from dcmrelay import reading, running, stories, views
+from dcmrelay.output import age, as_json, one_line, say, table
+from producers.replay.show import letter_of
+from shared.config import Config
+from shared.errors import StartError
+from shared.spool.spool import Spool
+from shared.spool.volume import attach
+
+_MOST_ROWS = 200
+
+
+def status(config: Config, *, json: bool) -> int:
+    """Print what needs a person, then each destination's health; 1 when somebody is needed."""
+    health = _health(config, attach(config))
+    problems = views.problems(health)
+    rows = views.waiting_rows(health)
+    if json:
+        as_json(_status_facts(health, problems, rows))
+        return int(bool(problems))
+    for problem in problems:
+        say(f"! {one_line(problem)}")
+    if not problems:
+        say("Nobody is needed.")
+    say(_summary(health))
+    if rows:
+        table(("destination", "waiting", "working", "oldest", "owner", "last_reason"), rows)
+    return int(bool(problems))
+
+
+def studies(config: Config, *, source: str, to: str, since: datetime | None, json: bool) -> None:
+    """Print study parts, the newest first."""
+    spool = attach(config)
+    found = (reading.journey(spool, part) for part in reading.parts(spool, since=since and since.astimezone()))
+    kept = [journey for journey in found if _wanted(journey, source, to)]
+    if json:
+        as_json([views.study_facts(journey) for journey in kept])
+        return
+    rows = [views.study_row(journey) for journey in kept[:_MOST_ROWS]]
+    if not rows:
+        say("No study fits; `dcmrelay studies` shows all there are.")
+        return
+    table(("part", "source", "opened", "instances", "state", "deliveries"), rows)
+    if len(kept) > _MOST_ROWS:
+        say(f"... and {len(kept) - _MOST_ROWS} more; narrow it with --since, --source or --to")
+
+
+def show(config: Config, what: str, *, json: bool) -> None:
+    """Print the whole story of the parts a person means.
+
+    Raises:
+        StartError: there is none.
+    """
+    spool = attach(config)
+    found = [reading.journey(spool, part) for part in reading.find_parts(spool, what)] if what else []
+    if not found:
+        raise StartError(f"nothing is known by {one_line(what)!r}; `dcmrelay studies` lists what is")
+    if json:
+        as_json([stories.facts(journey) for journey in found])
+        return
+    for journey in found:
+        title = f"part {journey.part.id} of study {journey.part.study_instance_uid}: {views.part_state(journey)}"
+        say(one_line(title))
+        table(("when", "what", "detail"), stories.story(journey))
+
+
+def _wanted(journey: reading.Journey, source: str, to: str) -> bool:
+    destinations = {unit.order["destination"] for unit, _ in journey.deliveries}
+    return source in ("", journey.part.source) and (not to or to in destinations)
+
+
+def _health(config: Config, spool: Spool) -> views.Health:
+    deliveries = list(reading.unfinished_deliveries(spool))
+    parts = [brief for _, brief in reading.unfinished_parts(spool)]
+    closed = [brief for brief in parts if brief is not None]
+    held = [brief for brief in (*closed, *deliveries) if brief.state.status == "held"]
+    return views.Health(
+        now=spool.now(),
+        ingress=tuple(
+            running.shown_address(*address) for address in running.listening(config) if running.answers(*address)
+        ),
+        broker=running.broker_answers(config),
+        free=shutil.disk_usage(spool.store.root).free,
+        min_free=config.ingress.min_free,
+        unrouted=sum(brief.state.status != "held" for brief in closed),
+        receiving=len(parts) - len(closed),
+        deliveries=tuple(brief for brief in deliveries if brief.state.status != "held"),
+        letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),
+        owners={it.name: reading.owner_alive(spool, it.name) for it in config.destinations},
+        alert_after={it.name: it.alert_after for it in config.destinations},
+    )
+
+
+def _summary(health: views.Health) -> str:
+    letters = f"{len(health.letters)} dead letter{'' if len(health.letters) == 1 else 's'}"
+    oldest = max((reading.waited(brief, health.now) for brief in health.deliveries), default=None)
+    waiting = f"{len(health.deliveries)} deliveries waiting" + (f", the oldest {age(oldest)}" if oldest else "")
+    return (
+        f"ingress: {', '.join(health.ingress) or 'not running'}; RabbitMQ: {'there' if health.broker else 'away'}; "
+        f"{health.receiving} parts being received, {health.unrouted} to be routed; {waiting}; {letters}; "
+        f"{health.free / 1e9:.1f} GB free"
+    )
+
+
+def _status_facts(health: views.Health, problems: list[str], rows: list[views.Row]) -> views.Row:
+    return {
+        "needed": bool(problems),
+        "problems": problems,
+        "ingress": health.ingress,
+        "broker": health.broker,
+        "free_bytes": health.free,
+        "receiving": health.receiving,
+        "unrouted": health.unrouted,
+        "destinations": rows,
+        "dead_letters": [views.letter_facts(letter) for letter in health.letters],
+    }

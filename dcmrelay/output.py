@@ -1,0 +1,85 @@
+"""What a person sees: lines, tables, JSON. What came from a peer is shown on one line, without control characters."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_WIDTH_WITHOUT_TERMINAL = 240
+
+
+def say(line: str) -> None:
+    """Print a line, at once also into a pipe."""
+    typer.echo(line)
+
+
+def complain(line: str) -> None:
+    """Print a line for a person on stderr."""
+    typer.echo(line, err=True)
+
+
+def as_json(content: Any) -> None:
+    """Print JSON; times become ISO 8601 text."""
+    typer.echo(json.dumps(content, indent=2, default=_plain))
+
+
+def console() -> Console:
+    """Where tables go; lines are not wrapped unless a terminal is that narrow."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
+    """Print rows as a table.
+
+    Args:
+        columns: keys of the rows, in order; they are the headings too, `_` shown as a space.
+        rows: one mapping per row.
+        title: above the table.
+    """
+    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(one_line(row.get(column, ""))) for column in columns))
+    console().print(shown)
+
+
+def one_line(value: object) -> str:
+    """A value as text on one line, whatever somebody put into it."""
+    return "".join(character if character.isprintable() else "?" for character in _text(value))
+
+
+def age(span: timedelta) -> str:
+    """How long, as a person says it: `12 s`, `5 min`, `3 h`, `2 d`."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def clock(moment: datetime) -> str:
+    """A moment in this machine's time, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return clock(value)
+    if isinstance(value, timedelta):
+        return age(value)
+    return "" if value is None else str(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    raise TypeError(f"{type(value).__name__} is not for JSON")

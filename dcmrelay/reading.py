@@ -1,0 +1,123 @@
+"""Facts for people, read from the spool; of unfinished work only the newest record, so that thousands are quick."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+
+from shared import owner
+from shared.spool.deliveries import active_deliveries
+from shared.spool.epochs import newest_epoch
+from shared.spool.parts import Manifest, Part, active_parts, decided_deliveries, read_manifest, read_part
+from shared.spool.spool import Spool
+from shared.spool.states import State, from_json
+from shared.spool.units import Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brief:
+    """A unit without its history.
+
+    Args:
+        id: its id.
+        order: what it is.
+        created: when.
+        state: its newest record.
+    """
+
+    id: str
+    order: Mapping[str, Any]
+    created: datetime
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journey:
+    """One part and everything that was made of it.
+
+    Args:
+        part: what it is.
+        manifest: what it holds; None while it is open.
+        unit: its records merged; None while it is open.
+        history: its records, oldest first.
+        deliveries: each with its records, in the order they were decided.
+        decision: as the router wrote it; None while it has not.
+    """
+
+    part: Part
+    manifest: Manifest | None
+    unit: Unit | None
+    history: tuple[State, ...]
+    deliveries: tuple[tuple[Unit, tuple[State, ...]], ...]
+    decision: Mapping[str, Any] | None
+
+
+def unfinished_deliveries(spool: Spool) -> Iterator[Brief]:
+    """Every delivery that is not final, dead letters among them."""
+    briefs = (_brief(spool, unit) for unit in active_deliveries(spool))
+    return (brief for brief in briefs if brief is not None and brief.state.status != "final")
+
+
+def unfinished_parts(spool: Spool) -> Iterator[tuple[str, Brief | None]]:
+    """Every part that is not routed yet or not to be: its id, and None while it is still being received."""
+    for part in active_parts(spool):
+        brief = _brief(spool, part)
+        if brief is None or brief.state.status != "final":
+            yield part, brief
+
+
+def owner_alive(spool: Spool, destination: str) -> bool | None:
+    """Whether the process that owns a destination lives: None when that cannot be seen from here."""
+    epoch = newest_epoch(spool, destination)
+    facts = spool.read_json(f"owners/{destination}/{epoch:08}.json")
+    return owner.is_alive(facts["owner"]) if facts else False
+
+
+def parts(spool: Spool, *, since: datetime | None = None) -> list[Part]:
+    """Every part there is, the newest first; those opened before `since` are left out."""
+    found = (read_part(spool, part) for part in spool.parts.ids())
+    kept = (part for part in found if part is not None and (since is None or part.opened_at >= since))
+    return sorted(kept, key=lambda part: part.opened_at, reverse=True)
+
+
+def journey(spool: Spool, part: Part) -> Journey:
+    """Everything the records say about a part."""
+    ids = decided_deliveries(spool, part.id) or ()
+    loaded = ((spool.deliveries.load(unit), tuple(spool.deliveries.history(unit))) for unit in ids)
+    return Journey(
+        part=part,
+        manifest=read_manifest(spool, part.id),
+        unit=spool.parts.load(part.id),
+        history=tuple(spool.parts.history(part.id)),
+        deliveries=tuple((unit, history) for unit, history in loaded if unit is not None),
+        decision=spool.read_json(f"parts/{part.id}/decision.json"),
+    )
+
+
+def find_parts(spool: Spool, what: str) -> list[Part]:
+    """The parts a person means, oldest first: by an id of a part or delivery, or Study Instance UID."""
+    if "." in what:
+        return [part for part in reversed(parts(spool)) if part.study_instance_uid == what]
+    ids = [unit for unit in spool.parts.ids() if unit.startswith(what)]
+    for delivery in chain(unit for unit in spool.deliveries.ids() if unit.startswith(what)):
+        brief = _brief(spool, delivery)
+        ids += [brief.order["part"]] if brief else []
+    found = (read_part(spool, unit) for unit in dict.fromkeys(ids))
+    return sorted((part for part in found if part is not None), key=lambda part: part.opened_at)
+
+
+def waited(brief: Brief, now: datetime) -> timedelta:
+    """How long ago a unit was made."""
+    return now - brief.created
+
+
+def _brief(spool: Spool, unit: str) -> Brief | None:
+    """A unit by its first and its newest record; None when it has none."""
+    units = spool.units(unit)
+    newest = units.newest(unit)
+    if newest is None:
+        return None
+    first = spool.read_json(f"{units.folder}/{unit}/{0:08}.json") or {}
+    created = from_json({key: value for key, value in first.items() if key != "order"}).at
+    return Brief(id=unit, order=first.get("order", {}), created=created, state=newest)

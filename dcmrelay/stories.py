@@ -1,0 +1,123 @@
+"""One study's story, line by line, from its records. No I/O, no clock, no globals."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from dcmrelay.reading import Journey
+from dcmrelay.views import SHORT, Row, delivery_facts, delivery_state, study_facts
+from shared.forms import Form
+from shared.spool.states import State
+from shared.spool.units import Unit
+
+_WORDS = ("delivered", "refused", "held", "dropped")
+
+
+def story(journey: Journey) -> list[Row]:
+    """Rows with `when`, `what` and `detail`, in the order of time for the part, then for each delivery."""
+    return [
+        *_received(journey),
+        *(row for state in journey.history for row in _of_part(state, journey)),
+        *(row for unit, history in journey.deliveries for row in _of_delivery(unit, history)),
+    ]
+
+
+def _received(journey: Journey) -> Iterator[Row]:
+    part = journey.part
+    late = f", missed the closing of {part.late_of[:SHORT]}" if part.late_of else ""
+    yield _row(
+        part.opened_at, "received", f"from {part.source} ({part.calling_ae_title}) to {part.called_ae_title}{late}"
+    )
+
+
+def _of_part(state: State, journey: Journey) -> Iterator[Row]:
+    if state.n == 0 and journey.manifest is not None:
+        yield _row(state.at, "closed", _contents(journey))
+    if state.status == "final" and state.outcome == "routed":
+        yield _row(state.at, "routed", _decided(journey.decision or {}))
+    elif state.n > 0 or state.status == "final":
+        yield from _turn(state)
+
+
+def _contents(journey: Journey) -> str:
+    if journey.manifest is None:
+        return ""
+    size = sum(instance.size for instance in journey.manifest.instances)
+    twice = len(journey.manifest.duplicates)
+    duplicates = f", {twice} duplicates of an unfinished part left out" if twice else ""
+    return f"{len(journey.manifest.instances)} instances, {size / 1e6:.1f} MB{duplicates}"
+
+
+def _decided(decision: Mapping[str, Any]) -> str:
+    deliveries = decision.get("deliveries", ())
+    where = ", ".join(f"{delivery['destination']} ({_form(delivery)})" for delivery in deliveries)
+    return f"by {', '.join(decision.get('routes', ()))} to {where or 'nobody'}"
+
+
+def _of_delivery(unit: Unit, history: tuple[State, ...]) -> Iterator[Row]:
+    order, first = unit.order, history[0]
+    optional = ", optional" if order.get("optional") else ""
+    name = f"{order['destination']}: "
+    yield _row(
+        first.at, f"{name}ordered", f"{unit.id[:SHORT]}, route {order.get('route', '')}, {_form(order)}{optional}"
+    )
+    for before, state in pairwise(history):
+        for row in _turn(state, before):
+            yield {**row, "what": name + row["what"]}
+    if counts := _counts(unit.facts):
+        yield _row(unit.state.at, f"{name}{delivery_state(unit.state)}", counts)
+
+
+def _turn(state: State, before: State | None = None) -> Iterator[Row]:
+    """What a record says that a person wants to know; claims and slices are not told one by one."""
+    if state.by:
+        word = "discarded" if state.status == "final" else "replayed"
+        yield _row(state.at, f"{word} by {state.by}", state.reason)
+    elif state.status == "held":
+        yield _row(state.at, f"dead letter, class {state.dead_letter_class}", state.reason)
+    elif state.status == "waiting" and state.tries:
+        due = f"; again at {state.due.astimezone():%H:%M:%S}" if state.due else ""
+        yield _row(state.at, f"try {state.tries} failed", f"{state.reason}{due}")
+    elif state.status == "waiting" and before is not None and state.stage != before.stage:
+        yield _row(state.at, "de-identified" if before.stage == "render" else f"next: {state.stage}", "")
+    elif state.status == "final":
+        yield _row(state.at, state.outcome, state.reason)
+
+
+def _counts(facts: Mapping[str, Any]) -> str:
+    """Instances by what became of them, with statuses and reasons."""
+    return "; ".join(f"{len(facts[word])} {word} ({_values(facts[word])})" for word in _WORDS if facts.get(word))
+
+
+def _values(outcomes: Mapping[str, Any]) -> str:
+    """The most frequent values, such as `0000 × 299, B000 × 1`."""
+    counted = Counter(str(value) for value in outcomes.values()).most_common(4)
+    return ", ".join(f"{value} × {count}" for value, count in counted)
+
+
+def _form(order: Mapping[str, Any]) -> str:
+    return Form(**order["form"]).label if order.get("form") else ""
+
+
+def _row(when: Any, what: str, detail: str) -> Row:
+    return {"when": when, "what": what, "detail": detail}
+
+
+def facts(journey: Journey) -> Row:
+    """A study's story for machines: the part, its deliveries, and their records."""
+    return {
+        **study_facts(journey),
+        "study_instance_uid": journey.part.study_instance_uid,
+        "deliveries": [
+            {**delivery_facts(unit), "facts": unit.facts, "records": [_record(state) for state in history]}
+            for unit, history in journey.deliveries
+        ],
+        "records": [_record(state) for state in journey.history],
+        "story": story(journey),
+    }
+
+
+def _record(state: State) -> Row:
+    shown = ("n", "at", "stage", "status", "due", "tries", "faults", "reason", "dead_letter_class", "outcome", "by")
+    return {key: getattr(state, key) for key in shown if getattr(state, key) not in (None, "")}

@@ -1,0 +1,215 @@
+"""Facts of the spool as rows for a person. No I/O, no clock, no globals."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from dcmrelay.reading import Brief, Journey, waited
+from producers.replay.choose import DeadLetter
+
+Row = dict[str, Any]
+SHORT = 10
+"""Characters of an id that a person is shown; a beginning is enough for every command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What `status` looked at.
+
+    Args:
+        now: the time.
+        ingress: addresses where the ingress listens and answers; empty when it does not.
+        broker: whether something answers at the broker's address.
+        free: bytes free for the spool.
+        min_free: below it nothing is accepted, bytes.
+        unrouted: closed parts that are not routed, with their beginnings; without dead letters.
+        receiving: parts still being received.
+        deliveries: unfinished ones, without dead letters.
+        letters: dead letters.
+        owners: by destination, whether its owner lives; None when it cannot be seen.
+        alert_after: by destination, how long something may wait before a person is told.
+    """
+
+    now: datetime
+    ingress: tuple[str, ...]
+    broker: bool
+    free: int
+    min_free: int
+    unrouted: int
+    receiving: int
+    deliveries: tuple[Brief, ...]
+    letters: tuple[DeadLetter, ...]
+    owners: Mapping[str, bool | None]
+    alert_after: Mapping[str, timedelta | None] = field(default_factory=dict)
+
+
+def problems(health: Health) -> list[str]:
+    """What a person is needed for, the most urgent first; each line ends with the command that helps."""
+    waiting = waiting_rows(health)
+    return [
+        *_of_reception(health),
+        *(f"{_of_letters(group)}: `dcmrelay dead list{_filter(*key)}`" for key, group in _grouped(health.letters)),
+        *(line for row in waiting for line in _of_destination(row, health)),
+    ]
+
+
+def _of_reception(health: Health) -> Iterable[str]:
+    if not health.ingress:
+        yield "nothing is accepted, the ingress does not run: `dcmrelay up`"
+    if health.free < health.min_free:
+        yield (
+            f"nothing is accepted, {health.free / 1e9:.1f} GB are free and ingress.min_free is "
+            f"{health.min_free / 1e9:.1f} GB: make room, then `dcmrelay status`"
+        )
+    if not health.broker:
+        yield "RabbitMQ does not answer, nothing is routed or sent until it does: `dcmrelay up`"
+
+
+def _of_letters(group: list[DeadLetter]) -> str:
+    first = group[0]
+    what = f"{len(group)} dead letter{'' if len(group) == 1 else 's'}, class {first.dead_letter_class}"
+    where = f", for {first.destination}" if first.destination else ""
+    return f"{what}{where} ({first.reason})"
+
+
+def _grouped(letters: Iterable[DeadLetter]) -> list[tuple[tuple[str, str], list[DeadLetter]]]:
+    groups: dict[tuple[str, str], list[DeadLetter]] = defaultdict(list)
+    for letter in letters:
+        groups[letter.dead_letter_class, letter.destination].append(letter)
+    return sorted(groups.items())
+
+
+def _filter(dead_letter_class: str, destination: str) -> str:
+    return f" --class {dead_letter_class}" + (f" --destination {destination}" if destination else "")
+
+
+def _of_destination(row: Row, health: Health) -> Iterable[str]:
+    name, limit = row["destination"], health.alert_after.get(row["destination"])
+    if row["waiting"] and row["owner"] == "none":
+        yield f"{_deliveries(row['waiting'])} for {name} and no sender runs for it: `dcmrelay up`"
+    elif limit is not None and row["waiting"] and row["oldest"] > limit:
+        why = f" ({row['last_reason']})" if row["last_reason"] else ""
+        yield f"{name} has kept a delivery waiting for longer than alert_after{why}: `dcmrelay echo {name}`"
+
+
+def waiting_rows(health: Health) -> list[Row]:
+    """One row per destination: what waits for it, since when, why, and whether somebody sends."""
+    by_destination: dict[str, list[Brief]] = {name: [] for name in health.owners}
+    for brief in health.deliveries:
+        by_destination.setdefault(brief.order["destination"], []).append(brief)
+    return [_waiting_row(name, briefs, health) for name, briefs in by_destination.items()]
+
+
+def _waiting_row(name: str, briefs: list[Brief], health: Health) -> Row:
+    reasons = [brief.state for brief in briefs if brief.state.reason]
+    alive = health.owners.get(name, False)
+    return {
+        "destination": name,
+        "waiting": len(briefs),
+        "working": sum(brief.state.status == "working" for brief in briefs),
+        "oldest": max((waited(brief, health.now) for brief in briefs), default=timedelta(0)) if briefs else None,
+        "owner": {True: "here", False: "none", None: "elsewhere"}[alive],
+        "last_reason": max(reasons, key=lambda state: state.at).reason if reasons else "",
+    }
+
+
+def letter_row(letter: DeadLetter, now: datetime) -> Row:
+    """A dead letter in a listing."""
+    return {
+        "id": letter.id[:SHORT],
+        "class": letter.dead_letter_class,
+        "destination": letter.destination or "(not routed)",
+        "source": letter.source,
+        "age": now - letter.since,
+        "reason": letter.reason,
+        "next": f"dcmrelay dead show {letter.id[:SHORT]}",
+    }
+
+
+def letter_facts(letter: DeadLetter) -> Row:
+    """A dead letter for machines."""
+    return {
+        "id": letter.id,
+        "part": letter.part,
+        "class": letter.dead_letter_class,
+        "stage": letter.stage,
+        "destination": letter.destination,
+        "source": letter.source,
+        "since": letter.since,
+        "reason": letter.reason,
+    }
+
+
+def part_state(journey: Journey) -> str:
+    """One word for where a part is."""
+    if journey.unit is None:
+        return "being received" if journey.manifest is None else "closed"
+    state = journey.unit.state
+    if state.status == "final":
+        return state.outcome
+    return "dead letter" if state.status == "held" else "waits for the router"
+
+
+def delivery_state(unit_state: Any) -> str:
+    """One word for where a delivery is: `delivered`, `dead letter (refused)`, `waiting`, `sending`."""
+    if unit_state.status == "final":
+        return str(unit_state.outcome)
+    if unit_state.status == "held":
+        return f"dead letter ({unit_state.dead_letter_class})"
+    if unit_state.status == "working":
+        return "sending" if unit_state.stage == "send" else "de-identifying"
+    return "waiting" + (f", tried {unit_state.tries} times" if unit_state.tries else "")
+
+
+def study_row(journey: Journey) -> Row:
+    """A part in a listing."""
+    deliveries = (f"{unit.order['destination']}: {delivery_state(unit.state)}" for unit, _ in journey.deliveries)
+    return {
+        "part": journey.part.id[:SHORT],
+        "source": journey.part.source,
+        "opened": journey.part.opened_at,
+        "instances": "" if journey.manifest is None else len(journey.manifest.instances),
+        "state": part_state(journey),
+        "deliveries": "; ".join(deliveries),
+    }
+
+
+def study_facts(journey: Journey) -> Row:
+    """A part for machines."""
+    return {
+        "part": journey.part.id,
+        "source": journey.part.source,
+        "called": journey.part.called_ae_title,
+        "opened": journey.part.opened_at,
+        "instances": None if journey.manifest is None else len(journey.manifest.instances),
+        "state": part_state(journey),
+        "deliveries": [delivery_facts(unit) for unit, _ in journey.deliveries],
+    }
+
+
+def delivery_facts(unit: Any) -> Row:
+    """A delivery for machines."""
+    counts = {word: len(unit.facts.get(word, {})) for word in ("delivered", "refused", "held", "dropped")}
+    return {
+        "id": unit.id,
+        "destination": unit.order["destination"],
+        "route": unit.order.get("route", ""),
+        "form": unit.order.get("form", {}).get("kind", ""),
+        "profile": unit.order.get("form", {}).get("profile", ""),
+        "optional": unit.order.get("optional", False),
+        "state": unit.state.status,
+        "stage": unit.state.stage,
+        "outcome": unit.state.outcome,
+        "class": unit.state.dead_letter_class,
+        "reason": unit.state.reason,
+        "tries": unit.state.tries,
+        "due": unit.state.due,
+        "at": unit.state.at,
+        **counts,
+    }
+
+
+def _deliveries(count: int) -> str:
+    return "1 delivery waits" if count == 1 else f"{count} deliveries wait"

@@ -1,0 +1,1 @@
+"""Dead letters: looked at, let go on, or given up, by a person."""

@@ -1,0 +1,3 @@
+"""Fixtures for every test: a real RabbitMQ (tests/brokers.py)."""
+
+pytest_plugins = ["tests.brokers"]

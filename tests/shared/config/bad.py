@@ -1,0 +1,220 @@
+# ruff: noqa: E501 (a problem is one line, however long)
+"""Configurations that are refused, each with the one line that must say why. They stand below the small example."""
+
+D = '[[destination]]\nname = "d"\nae_title = "D"\nhost = "h"\nport = 1\n'
+S = '[[source]]\nname = "s"\nae_title = "S"\n'
+R = '[[route]]\nname = "r"\n'
+TO = R + 'to = ["archive"]\n'
+P = "[profile.p]\n"
+C = '[relay]\ntimezone = "UTC"\n[calendar.c]\n'
+OPTIONS_OF_DATES = '["retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"]'
+
+BAD = [
+    # numbers, words and tables of the wrong kind
+    (D.replace("1\n", '"0104"'), "destination 'd' key port: '0104' is not a whole number; write 104 without quotes"),
+    (D.replace("1\n", "1.5"), "destination 'd' key port: 1.5 is not a whole number; write digits without quotes"),
+    (D.replace("1\n", "true"), "destination 'd' key port: true is not a whole number; write digits without quotes"),
+    (D.replace("1\n", "0"), "destination 'd' key port: 0 must be at least 1"),
+    (D.replace("1\n", "70000"), "destination 'd' key port: 70000 must be at most 65535"),
+    (D.replace("port = 1\n", ""), "destination 'd' key port: is missing; add it, for example port = 104"),
+    (D.replace('"D"', "false"), "destination 'd' key ae_title: false must be text in quotes, such as \"ARCHIVE\""),
+    (D.replace('"d"', "5"), 'destination number 3 key name: 5 must be text in quotes, such as "archive"'),
+    (
+        D + 'deidentified_only = "yes"',
+        "destination 'd' key deidentified_only: 'yes' must be true or false, without quotes",
+    ),
+    (D + "retry = 5", "destination 'd' key retry: 5 must be a table of keys and values"),
+    (D + 'tls = { name = "x" }', "destination 'd' key tls.ca: is missing; add it"),
+    (R + 'to = "archive"', "route 'r' key to: 'archive' must be a list in square brackets, such as [\"archive\"]"),
+    (R + 'one_of = ["archive"]', "route 'r' key one_of: 'archive' must be a table of keys and values"),
+    ('[[spool]]\nretention = "7d"', "[[spool]]: must be one table, [spool]"),
+    # unknown keys and words
+    ("[relai]\nx = 1", "[relai]: is not known here; did you mean 'relay'?"),
+    ('[[routes]]\nname = "x"', "[[routes]]: is not known here; did you mean 'route'?"),
+    ('[broker]\npassword = "s3cret"', "[broker] key password: is not known here; did you mean 'password_file'?"),
+    ("[spool]\nx = 1", "[spool] key x: is not known here; known are retention, optional_max"),
+    (D + 'retry = { fist = "1s" }', "destination 'd' key retry.fist: is not known here; did you mean 'first'?"),
+    (TO + "lst = true", "route 'r' key lst: is not known here; did you mean 'last'?"),
+    (D + 'verify = "cfind"', "destination 'd' key verify: 'cfind' is not known here; did you mean 'c-find'?"),
+    (TO + 'priority = "high"', "route 'r' key priority: 'high' is not known here; known are 'routine', 'urgent'"),
+    ('[ingress]\nplain = "yes"', "[ingress] key plain: 'yes' can only be 'vpn' here"),
+    (P + 'base = "none"', "profile 'p' key base: 'none' can only be 'basic' here"),
+    (
+        P + 'options = ["retain-uid"]',
+        "profile 'p' key options: 'retain-uid' is not known here; did you mean 'retain-uids'?",
+    ),
+    (
+        P + 'objects = { dose = "drop" }',
+        "profile 'p' key objects.dose: 'dose' is not known here; did you mean 'dose_sr'?",
+    ),
+    ('[spool]\n"a\\nb" = 1', "[spool] key 'a\\nb': is not known here; known are retention, optional_max"),
+    # names, titles, addresses, times
+    (
+        D.replace('"d"', '"D_1"'),
+        "destination 'D_1' key name: 'D_1' is not a name; use 1 to 63 of a-z, 0-9 and \"-\", not beginning with \"-\"",
+    ),
+    ("[profile.X]", "profile 'X': 'X' is not a name; use 1 to 63 of a-z, 0-9 and \"-\", not beginning with \"-\""),
+    (
+        '[relay]\nae_title = "SEVENTEEN LETTERS"',
+        "[relay] key ae_title: 'SEVENTEEN LETTERS' has 17 characters; an AE title has at most 16",
+    ),
+    (
+        S.replace('"S"', '"*"'),
+        "source 's' key ae_title: '*' is not accepted here, every sender is named; write one [[source]] per AE title",
+    ),
+    (
+        '[relay]\ntimezone = "Europe/Lisboa"',
+        "[relay] key timezone: 'Europe/Lisboa' is not an IANA time zone, such as \"Europe/Lisbon\"; did you mean 'Europe/Lisbon'?",
+    ),
+    ("[relay]\nfollow = 7", '[relay] key follow: 7 must be text in quotes, such as "30s"'),
+    ('[relay]\ndata_dir = ""', "[relay] key data_dir: '' must be a path in quotes, such as \"var\""),
+    (
+        '[ingress]\nquiet = "30"',
+        "[ingress] key quiet: '30' is not a duration; write a number and ms, s, m, h or d, such as \"30s\"",
+    ),
+    ("[ingress]\nquiet = 20:00:00", '[ingress] key quiet: 20:00:00 must be text in quotes, such as "30s"'),
+    ("[ingress]\nmin_free = 1000", '[ingress] key min_free: 1000 must be text in quotes, such as "10GB"'),
+    ("[ingress]\nmax_associations = 0", "[ingress] key max_associations: 0 must be at least 1"),
+    (
+        '[metrics]\nlisten = "9400"',
+        '[metrics] key listen: \'9400\' is not an address; write host:port, such as "127.0.0.1:11112" or "[::1]:104"',
+    ),
+    ("[spool]\noptional_max = 20", '[spool] key optional_max: 20 must be text in quotes, such as "20%"'),
+    (
+        D + 'max_rate = "fast"',
+        "destination 'd' key max_rate: 'fast' is not a rate; write it as \"160Mbit/s\" or \"20MB/s\"",
+    ),
+    (
+        D.replace('"h"', '"h h"'),
+        "destination 'd' key host: 'h h' is not a host name or an IP address, such as \"10.1.2.3\" or \"pacs.example\"",
+    ),
+    (
+        S + 'hosts = ["10.0.0.1/8"]',
+        "source 's' key hosts: '10.0.0.1/8' has bits set after its /8; write \"10.0.0.0/8\"",
+    ),
+    (S + "hosts = []", "source 's' key hosts: an empty list allows nothing; name what you mean, or leave the key out"),
+    (
+        C + 'open = ["mon 8-20"]',
+        "calendar 'c' key open: 'mon 8-20' is not a window; write days and times, such as \"mon-fri 08:00-20:00\"",
+    ),
+    (
+        C + 'open = ["mon 08:00-09:00"]\nclosed_on = ["25.12.2026"]',
+        "calendar 'c' key closed_on: '25.12.2026' is not a date; write year-month-day, such as \"2026-12-25\"",
+    ),
+    # DICOM keywords and what is written to them
+    (
+        TO + 'match = { modality = "CT" }',
+        "route 'r' key match.modality: 'modality' is neither a key of the relay (source, called) nor a DICOM keyword; did you mean 'Modality'?",
+    ),
+    (
+        TO + "match = { SeriesNumber = 5 }",
+        'route \'r\' key match.SeriesNumber: 5 must be text or a list of texts, such as "CT*" or ["CT", "MR"]',
+    ),
+    (
+        TO + "match = { Modality = [] }",
+        "route 'r' key match.Modality: an empty list allows nothing; name what you mean, or leave the key out",
+    ),
+    (
+        '[[check]]\nname = "c"\nrequire = ["PatientId"]',
+        "check 'c' key require: 'PatientId' is not a DICOM keyword; did you mean 'PatientID'?",
+    ),
+    (
+        '[[check]]\nname = "c"\npattern = { PatientID = "(" }',
+        "check 'c' key pattern.PatientID: '(' is not a regular expression; look at its brackets and backslashes",
+    ),
+    (
+        '[edit.e]\nset = { InstitutionName = "{Modalit}" }',
+        "edit 'e' key set.InstitutionName: 'Modalit' is not a DICOM keyword; did you mean 'Modality'?",
+    ),
+    ("[edit.e]\nremove = [5]", "edit 'e' key remove: must be a keyword or { private = \"CREATOR\" }"),
+    (
+        P + 'pseudonyms = { PatientID = "HX" }',
+        "profile 'p' key pseudonyms: PatientID: 'HX' must hold one {key:N}, such as \"HX{key:12}\"",
+    ),
+    (
+        P + 'pseudonyms = { AccessionNumber = "HX{key:15}" }',
+        "profile 'p' key pseudonyms: AccessionNumber: 'HX{key:15}' makes 17 characters; an element of VR SH holds 16",
+    ),
+    (
+        P + 'pseudonyms = { PatientName = "{key:3}" }',
+        "profile 'p' key pseudonyms: PatientName: '{key:3}': N of {key:N} is 4 to 52",
+    ),
+    (
+        P + 'set_after = { InstitutionName = "a\\\\b" }',
+        "profile 'p' key set_after: InstitutionName: 'a\\\\b' may hold no backslash, which separates values, and no control character",
+    ),
+    (
+        P + 'key_file = "../key"',
+        "profile 'p' key key_file: '../key' must be a plain name inside data_dir, such as \"pseudonym.key\"",
+    ),
+    (
+        P + f"options = {OPTIONS_OF_DATES}",
+        "profile 'p' key options: retain-longitudinal-full-dates and retain-longitudinal-modified-dates exclude each other; keep one",
+    ),
+    # secrets never come back
+    (
+        '[broker]\nurl = "amqp://u:s3cret@h"',
+        "[broker] key url: holds a password; take it out of this file and name a file with it in password_file",
+    ),
+    (
+        '[broker]\nurl = "http://u:s3cret@h"',
+        '[broker] key url: must begin with amqp:// or amqps://, like "amqp://relay@host.example/name"',
+    ),
+    (
+        '[broker]\nurl = ["amqp://u:s3cret@h"]',
+        '[broker] key url: a list must be text in quotes, such as "amqp://relay@host.example/name"',
+    ),
+    (
+        '[broker]\nurl = "amqp://[u:s3cret@h"',
+        '[broker] key url: is not a URL; write it like "amqp://relay@host.example/name"',
+    ),
+    # what one table says about another
+    (R + 'to = ["archve"]', "route 'r' key to: destination 'archve' is not configured; did you mean 'archive'?"),
+    (
+        R + 'optional = ["x"]',
+        "route 'r' key optional: destination 'x' is not configured; configured are 'archive', 'outside'",
+    ),
+    (TO + 'profile = "readng"', "route 'r' key profile: profile 'readng' is not configured; did you mean 'reading'?"),
+    (TO + 'edit = "e"', "route 'r' key edit: edit 'e' is not configured; no edit is"),
+    (
+        R + 'one_of = [{ destination = "archiv" }]',
+        "route 'r' key one_of[1].destination: destination 'archiv' is not configured; did you mean 'archive'?",
+    ),
+    (
+        R + 'one_of = [{ destination = "archive", during = "c" }]',
+        "route 'r' key one_of[1].during: calendar 'c' is not configured; no calendar is",
+    ),
+    (
+        TO + 'match = { source = ["ct", "us"] }',
+        "route 'r' key match.source: source 'us' is not configured; configured are 'ct', 'mr'",
+    ),
+    (
+        '[[check]]\nname = "c"\nmatch = { source = "us*" }',
+        "check 'c' key match.source: source 'us*' is not configured; configured are 'ct', 'mr'",
+    ),
+    (S.replace('"s"', '"ct"'), "source 'ct' key name: 'ct' is used 2 times; names must differ"),
+    (
+        S.replace('"S"', '"CT1"'),
+        "source 's': a caller can be 'ct' as well; tell them apart by ae_title, hosts or called",
+    ),
+    (R, "route 'r': delivers to nobody; add to, optional or one_of"),
+    (TO + 'optional = ["archive"]', "route 'r': names destination 'archive' 2 times; once is enough"),
+    (
+        D + "deidentified_only = true\n" + R + 'optional = ["d"]',
+        "route 'r' key profile: is missing, but destination 'd' is deidentified_only; add profile, or take 'd' out",
+    ),
+    (D + 'retry = { first = "10m" }', "destination 'd' key retry.first: is longer than retry.max; make it shorter"),
+    (
+        '[calendar.c]\nopen = ["mon 08:00-09:00"]',
+        '[relay] key timezone: is missing, and calendars need it; write for example "Europe/Lisbon"',
+    ),
+    (
+        '[ingress]\nlisten = ["0.0.0.0:104"]',
+        '[ingress] key listen: 0.0.0.0:104 can be reached from other machines without TLS; use [ingress.tls], or write plain = "vpn" when a VPN protects it',
+    ),
+    ("[ingress]\nlisten = []", '[ingress] key listen: names no address; write for example ["127.0.0.1:11112"]'),
+    (
+        '[ingress]\nlisten = ["[::1]:104", "[::1]:104"]',
+        "[ingress] key listen: [::1]:104 is named 2 times; remove all but one",
+    ),
+]
