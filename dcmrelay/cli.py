@@ -55,12 +55,14 @@ def _unforeseen(kind: type[BaseException], _error: BaseException, trace: Traceba
 def up(config: ConfigFile = None) -> None:
     """Run everything on this machine until SIGTERM: a private RabbitMQ, every worker. Prints READY when it accepts."""
     from dcmrelay import local
+    from shared import logs
     from shared.spool.volume import prepare
 
     path = find(config)
     loaded = load(path)
     if unbuilt := unbuilt_in(loaded):
         raise ConfigError(tuple(f"{path}: {problem}" for problem in unbuilt))
+    logs.set_up("up")
     prepare(loaded)
     raise typer.Exit(local.up(loaded, path, say))
 

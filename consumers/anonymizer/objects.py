@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydicom import Dataset
 
+from shared.config.profiles import NEVER_SENT
+
 Verdict = Literal["send", "hold", "drop"]
 
 # Category of object: what happens to it when the profile is silent.
@@ -31,8 +33,6 @@ CATEGORIES: dict[str, Verdict] = {
     "private": "hold",
     "other": "hold",
 }
-# Made of text and drawings; until these can be cleaned "send" is treated as "hold".
-NEVER_SENT = frozenset(("dose_sr", "structured_report", "presentation_state", "encapsulated"))
 _UNLESS_DECLARED_CLEAN = frozenset(("ultrasound", "visible_light"))
 
 _STANDARD = "1.2.840.10008."

@@ -23,8 +23,25 @@ Option = Literal[
     "retain-safe-private",
     "retain-uids",
 ]
-ObjectKind = Literal["dose_sr", "structured_report", "secondary_capture", "encapsulated", "private"]
+ObjectKind = Literal[
+    "image",
+    "ultrasound",
+    "visible_light",
+    "secondary_capture",
+    "burned_in",
+    "dose_sr",
+    "structured_report",
+    "presentation_state",
+    "encapsulated",
+    "waveform",
+    "radiotherapy",
+    "raw_data",
+    "private",
+    "other",
+]
 Fate = Literal["drop", "hold", "send"]
+# Made of text and drawings, which this version cannot clean.
+NEVER_SENT: frozenset[ObjectKind] = frozenset(("dose_sr", "structured_report", "presentation_state", "encapsulated"))
 
 
 class Profile(Table):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from shared.config.model import Config
 from shared.config.problems import Problem, at, within
+from shared.config.profiles import NEVER_SENT, Profile
 
 _LATER = "is not built in this version"
 _PIXEL_OPTIONS = ("clean-pixel-data", "clean-recognizable-visual-features")
@@ -21,7 +22,7 @@ def _of_the_relay(config: Config) -> Iterator[Problem]:
     if config.ingress.tls is not None:
         yield within("ingress", "tls", f"{_LATER}; remove [ingress.tls] and listen on a VPN")
     if config.ledger.url is not None:
-        yield within("ledger", "url", f"{_LATER}; remove it, SQLite in data_dir is used")
+        yield within("ledger", "url", f"{_LATER}; remove it, `studies` and `show` read the spool")
     if config.notify:
         yield Problem("[[notify]]", f"{_LATER}; remove it and alert on the metrics")
     for check in config.checks:
@@ -44,6 +45,14 @@ def _of_routes(config: Config) -> Iterator[Problem]:
             yield at("route", route.name, "edit", f"{_LATER}; remove it, or the route")
     used = {route.profile for route in config.routes}
     for name, profile in config.profiles.items():
-        for option in profile.options:
-            if name in used and option in _PIXEL_OPTIONS:
-                yield at("profile", name, "options", f"{option} {_LATER}; remove it and hold such objects")
+        if name in used:
+            yield from _of_profile(name, profile)
+
+
+def _of_profile(name: str, profile: Profile) -> Iterator[Problem]:
+    for option in profile.options:
+        if option in _PIXEL_OPTIONS:
+            yield at("profile", name, "options", f"{option} {_LATER}; remove it and hold such objects")
+    for kind, fate in profile.objects.items():
+        if fate == "send" and kind in NEVER_SENT:
+            yield at("profile", name, f"objects.{kind}", f'"send" {_LATER}; write "hold" or "drop"')

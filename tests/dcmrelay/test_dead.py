@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from shared.spool.parts import active_parts
 from tests.dcmrelay.relays import Command, Prepared
 
 
@@ -59,7 +60,7 @@ def test_a_replayed_delivery_waits_at_its_stage_as_if_never_tried(
     assert state is not None
     assert (state.status, state.stage, state.tries, state.dead_letter_class) == ("waiting", "send", 0, None)
     assert (state.by, state.reason) == (getpass.getuser(), "they mended it")
-    assert "0" * 64 == state.config
+    assert state.config == "0" * 64
 
 
 def test_without_a_broker_a_replay_says_that_the_sweep_will_ring(letters: tuple[str, ...], command: Command) -> None:
@@ -77,9 +78,9 @@ def test_a_replayed_part_is_decided_under_the_configuration_in_force(
 
 
 def test_a_dry_run_lists_and_changes_nothing(relay: Prepared, letters: tuple[str, ...], command: Command) -> None:
-    assert _ids(command("dead", "replay", "--all", "--dry-run", "--json").out) == list(letters)
-    assert _ids(command("dead", "discard", "--all", "--dry-run", "--json").out) == list(letters)
-    assert _ids(command("dead", "list", "--json").out) == list(letters)
+    assert _ids(command("dead", "replay", "--all", "--dry-run", "--json").out) == sorted(letters)
+    assert _ids(command("dead", "discard", "--all", "--dry-run", "--json").out) == sorted(letters)
+    assert _ids(command("dead", "list", "--json").out) == sorted(letters)
 
 
 def test_a_discarded_delivery_is_final_and_no_longer_unfinished(
@@ -95,10 +96,8 @@ def test_a_discarded_delivery_is_final_and_no_longer_unfinished(
 
 def test_a_discarded_part_is_finished(relay: Prepared, letters: tuple[str, ...], command: Command) -> None:
     command("dead", "discard", letters[0])
-    assert _ids(command("dead", "list", "--json").out) == list(letters[1:])
-    assert not any(
-        letters[0] in relay.spool.store.list(f"active/parts/{k}") for k in relay.spool.store.list("active/parts")
-    )
+    assert _ids(command("dead", "list", "--json").out) == sorted(letters[1:])
+    assert letters[0] not in active_parts(relay.spool)
 
 
 def test_replaying_twice_does_nothing_the_second_time(letters: tuple[str, ...], command: Command) -> None:
@@ -115,8 +114,8 @@ def test_nothing_is_decided_for_all_dead_letters_by_omission(
     said = command("dead", action)
     assert said.code == 1
     assert said.err == ("dcmrelay: say which: ids, --destination, --class or --all; `dcmrelay dead list` shows them\n")
-    assert _ids(command("dead", "list", "--json").out) == list(letters)
+    assert _ids(command("dead", "list", "--json").out) == sorted(letters)
 
 
 def _ids(listed: str) -> list[str]:
-    return [letter["id"] for letter in json.loads(listed)]
+    return sorted(letter["id"] for letter in json.loads(listed))

@@ -21,6 +21,7 @@ from tests.ops.test_dashboards import QUERIES
 from tests.peers import StoreScp, dcmsend, free_port, peer_environment, store_scp, tool
 from tests.support import eventually
 
+OVERVIEW = PROJECT / "ops/grafana/dashboards/overview.json"
 CONFIGURATION = """
 [relay]
 data_dir = "var"
@@ -75,14 +76,14 @@ class Watched:
     receivers: tuple[StoreScp, StoreScp]
 
     def asked(self, expr: str) -> list[float]:
-        """Values of an instant query; empty while there is no such series, or nobody to ask yet."""
+        """Values of an instant query; empty while there is no such series, or nothing in it that could be drawn."""
         url = f"http://127.0.0.1:{self.prometheus_port}/api/v1/query?{urllib.parse.urlencode({'query': expr})}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 result = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{expr}: {json.load(error)['error']}") from None
-        return [float(series["value"][1]) for series in result]
+        return [float(series["value"][1]) for series in result if series["value"][1] != "NaN"]
 
     def send(self, *names: str) -> None:
         """Sends some of pydicom's files as the source `ct-1`."""
@@ -142,6 +143,8 @@ def test_prometheus_reaches_every_worker_and_the_broker(watched: Watched) -> Non
     targets = json.loads((watched.folder / "var/run/prometheus-targets.json").read_text(encoding="utf-8"))
     # The broker is scraped twice: for itself, and for its queues.
     assert eventually(lambda: watched.asked("sum(up)") == [len(targets) + 1], seconds=20)
+    # ingress, router, anonymizer, janitor, and a sender for each of the two destinations
+    assert sorted(watched.asked(dict(queries(OVERVIEW))["Workers that answer"])) == [1, 1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(("title", "expr"), QUERIES)
@@ -152,8 +155,8 @@ def test_a_panel_of_a_quiet_relay_has_something_to_show(watched: Watched, title:
 def test_a_study_is_seen_on_its_way(watched: Watched) -> None:
     watched.send("CT_small.dcm")
     eventually(lambda: all(receiver.files() for receiver in watched.receivers), seconds=20)
-    shown = dict(queries(PROJECT / "ops/grafana/dashboards/overview.json"))
-    eventually(lambda: watched.asked("sum(dcmrelay_instances_sent_total)") == [2.0])
+    shown = dict(queries(OVERVIEW))
+    eventually(lambda: watched.asked("sum(dcmrelay_instances_sent_total)") == [2.0], seconds=20)
     eventually(lambda: watched.asked("sum(dcmrelay_waiting)") == [0.0], seconds=20)
     assert len(watched.asked(shown["Bytes taken"])) == 2
-    assert all(watched.asked(expr) for _, expr in queries(PROJECT / "ops/grafana/dashboards/overview.json"))
+    assert all(watched.asked(expr) for _, expr in queries(OVERVIEW))
