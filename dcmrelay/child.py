@@ -95,10 +95,15 @@ def end_with_parent() -> None:
 
 
 class Overheard:
-    """In a worker: standard error, whose last line the parent is told when the worker ends with an error."""
+    """In a worker: standard error, whose last line the parent is told when the worker ends with an error.
 
-    def __init__(self) -> None:
+    Args:
+        kind: of the worker; its name before the line is left out, the parent knows it.
+    """
+
+    def __init__(self, kind: str) -> None:
         self._stream = sys.stderr
+        self._prefix = f"dcmrelay {kind}: "
         self._last = ""
 
     def write(self, text: str) -> int:
@@ -115,4 +120,4 @@ class Overheard:
         pipe = os.environ.pop(_LAST_WORDS, "")
         if pipe:
             with contextlib.suppress(OSError):
-                os.write(int(pipe), self._last.encode()[:_LONGEST_LAST_WORDS])
+                os.write(int(pipe), self._last.removeprefix(self._prefix).encode()[:_LONGEST_LAST_WORDS])

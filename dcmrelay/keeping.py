@@ -80,9 +80,10 @@ class Keeper:
     def _ended(self, words: str) -> None:
         metrics.WORKER_UP.labels(self.name).set(0)
         lived = self._clock() - self._changed_at
-        self.repeated = self.repeated + 1 if words == self.words and lived < STEADY else 1
+        again = words == self.words and lived < STEADY
+        self.repeated = self.repeated + 1 if again else 1
         self.words = words
         self._running = False
         self._changed_at = self._clock()
         self._pause = next_pause(self._pause, lived)
-        self._say(f"{self.name} ended ({words}), started again in {self._pause:g} s")
+        self._say(f"{self.name} ended{' again' if again else f': {words}'}; next start in {self._pause:g} s")

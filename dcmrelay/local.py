@@ -20,9 +20,10 @@ from dcmrelay.child import Child
 from dcmrelay.keeping import Keeper
 from dcmrelay.private_broker import PrivateBroker
 from dcmrelay.running import listening, run_folder, shown_address
+from dcmrelay.views import counted
 from dcmrelay.workers import PER_MACHINE
 from shared import metrics
-from shared.config import Config, broker_url
+from shared.config import Address, Config, broker_url
 from shared.errors import StartError
 
 BROKER_URL, METRICS_PORT = "DCMRELAY_BROKER_URL", "DCMRELAY_METRICS_PORT"
@@ -74,6 +75,9 @@ class _Local:
 
     def run(self, stop_asked: Callable[[], bool]) -> None:
         """Start everything, then look after it until it is to stop."""
+        _wait_for_leftover(self._config)
+        for address in self._config.ingress.listen:
+            _check_free(address)
         (self._folder / "ingress.json").unlink(missing_ok=True)
         if self._broker is not None:
             self._say(f"starting a private RabbitMQ in {self._broker.directory} ...")
@@ -89,7 +93,8 @@ class _Local:
 
     def stop(self) -> None:
         """Stop the workers, which may take their time to finish, then the broker."""
-        self._say("stopping ...")
+        if any(child.alive() for child in self._children):
+            self._say("stopping ...")
         deadline = time.monotonic() + _STOP_SECONDS
         for child in self._children:
             child.terminate()
@@ -119,10 +124,10 @@ class _Local:
             raise StartError(f"{stuck.name}: {stuck.words}")
 
     def _ready_line(self, addresses: list[str]) -> str:
-        count = len(self._config.destinations)
+        destinations = counted(len(self._config.destinations), "destination")
         return (
             f"READY: DICOM on {', '.join(addresses)} as {self._config.relay.ae_title}, "
-            f"{count} destination{'' if count == 1 else 's'}, data in {self._config.relay.data_dir}, "
+            f"{destinations}, data in {self._config.relay.data_dir}, "
             f"metrics listed in {self._folder / 'prometheus-targets.json'}"
         )
 
@@ -148,6 +153,25 @@ class _Announced:
 
     def alive(self) -> bool:
         return self._broker.alive()
+
+
+def _wait_for_leftover(config: Config) -> None:
+    """Give the ingress of an `up` that was killed the time it needs to stop by itself."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while listening(config) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+
+
+def _check_free(address: Address) -> None:
+    """Say at once what the ingress would say after the broker was started."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        socket.create_server((address.host, address.port), family=family).close()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise StartError(
+            f"cannot listen on {address}: {why}; stop what listens there, or change [ingress] listen"
+        ) from None
 
 
 def _no_words() -> str:

@@ -96,12 +96,13 @@ def _health(config: Config, spool: Spool) -> views.Health:
 
 
 def _summary(health: views.Health) -> str:
-    letters = f"{len(health.letters)} dead letter{'' if len(health.letters) == 1 else 's'}"
     oldest = max((reading.waited(brief, health.now) for brief in health.deliveries), default=None)
-    waiting = f"{len(health.deliveries)} deliveries waiting" + (f", the oldest {age(oldest)}" if oldest else "")
+    waiting = f"{views.counted(len(health.deliveries), 'delivery', 'deliveries')} waiting" + (
+        f", the oldest {age(oldest)}" if oldest else ""
+    )
     return (
         f"ingress: {', '.join(health.ingress) or 'not running'}; RabbitMQ: {'there' if health.broker else 'away'}; "
-        f"{health.receiving} parts being received, {health.unrouted} to be routed; {waiting}; {letters}; "
+        f"{views.counted(health.receiving, 'part')} being received, {health.unrouted} to be routed; {waiting}; {views.counted(len(health.letters), 'dead letter')}; "
         f"{health.free / 1e9:.1f} GB free"
     )
 

@@ -26,7 +26,7 @@ def listening(config: Config, pid: int = 0) -> list[tuple[str, int]]:
     """
     try:
         content = json.loads((run_folder(config) / "ingress.json").read_text(encoding="utf-8"))
-        if pid not in (0, content["pid"]) or not Path(f"/proc/{content['pid']}").exists():
+        if pid not in (0, content["pid"]) or b"\0ingress\0" not in Path(f"/proc/{content['pid']}/cmdline").read_bytes():
             return []
         return [(str(host), int(port)) for host, port in content["addresses"]]
     except (OSError, ValueError, KeyError, TypeError):

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from dcmrelay.reading import Journey
-from dcmrelay.views import SHORT, Row, delivery_facts, delivery_state, study_facts
+from dcmrelay.views import SHORT, Row, counted, delivery_facts, study_facts
 from shared.forms import Form
 from shared.spool.states import State
 from shared.spool.units import Unit
@@ -45,8 +45,8 @@ def _contents(journey: Journey) -> str:
         return ""
     size = sum(instance.size for instance in journey.manifest.instances)
     twice = len(journey.manifest.duplicates)
-    duplicates = f", {twice} duplicates of an unfinished part left out" if twice else ""
-    return f"{len(journey.manifest.instances)} instances, {size / 1e6:.1f} MB{duplicates}"
+    duplicates = f", {counted(twice, 'duplicate')} of an unfinished part left out" if twice else ""
+    return f"{counted(len(journey.manifest.instances), 'instance')}, {size / 1e6:.2f} MB{duplicates}"
 
 
 def _decided(decision: Mapping[str, Any]) -> str:
@@ -62,11 +62,14 @@ def _of_delivery(unit: Unit, history: tuple[State, ...]) -> Iterator[Row]:
     yield _row(
         first.at, f"{name}ordered", f"{unit.id[:SHORT]}, route {order.get('route', '')}, {_form(order)}{optional}"
     )
-    for before, state in pairwise(history):
-        for row in _turn(state, before):
-            yield {**row, "what": name + row["what"]}
-    if counts := _counts(unit.facts):
-        yield _row(unit.state.at, f"{name}{delivery_state(unit.state)}", counts)
+    rows = [row for before, state in pairwise(history) for row in _turn(state, before)]
+    counts = _counts(unit.facts)
+    if rows and counts and unit.state.status in ("held", "final"):
+        last = rows.pop()
+        rows.append({**last, "detail": "; ".join(filter(None, (last["detail"], counts)))})
+    elif counts:
+        rows.append(_row(unit.state.at, "so far", counts))
+    yield from ({**row, "what": name + row["what"]} for row in rows)
 
 
 def _turn(state: State, before: State | None = None) -> Iterator[Row]:

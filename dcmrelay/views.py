@@ -69,7 +69,7 @@ def _of_reception(health: Health) -> Iterable[str]:
 
 def _of_letters(group: list[DeadLetter]) -> str:
     first = group[0]
-    what = f"{len(group)} dead letter{'' if len(group) == 1 else 's'}, class {first.dead_letter_class}"
+    what = f"{counted(len(group), 'dead letter')}, class {first.dead_letter_class}"
     where = f", for {first.destination}" if first.destination else ""
     return f"{what}{where} ({first.reason})"
 
@@ -209,6 +209,11 @@ def delivery_facts(unit: Any) -> Row:
         "at": unit.state.at,
         **counts,
     }
+
+
+def counted(count: int, thing: str, things: str = "") -> str:
+    """So many of a thing: `1 instance`, `2 instances`."""
+    return f"{count} {thing if count == 1 else things or thing + 's'}"
 
 
 def _deliveries(count: int) -> str:

@@ -31,7 +31,7 @@ def work(kind: str, config_path: Path, *names: tuple[str, ...]) -> int:
         The process's exit code.
     """
     main = cast(Callable[..., int], import_module(_MODULES[kind]).main)
-    overheard = Overheard()
+    overheard = Overheard(kind)
     with contextlib.redirect_stderr(cast(TextIO, overheard)):
         code = main(config_path, *names)
     if code:
