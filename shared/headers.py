@@ -1,6 +1,5 @@
 """The first elements of a stored instance, read with bounds; what pydicom raises becomes our error without its text."""
 
-import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from shared.dimse import is_uid
 from shared.errors import DataSetError
 
 # Validation warnings quote values; what is wrong with a value matters only to the rule that reads it.
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
 LARGEST_INFLATED_BYTES = 4 << 20
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -33,11 +32,6 @@ class Identity:
     sop_instance_uid: str
     study_instance_uid: str
     series_instance_uid: str
-
-
-def is_uid(value: str) -> bool:
-    """Whether a value is a UID: digits and dots, at most 64 (PS3.5 9.1); leading zeros are met and pass."""
-    return len(value) <= 64 and _UID.fullmatch(value) is not None
 
 
 def read_identity(path: Path) -> Identity:

@@ -4,12 +4,16 @@ Labels are names from the configuration or a closed set in code: never a UID, a 
 came over the wire.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 from time import perf_counter
+from typing import get_args
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
+
+from shared.errors import DeadLetterClass
 
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800)
 
@@ -56,6 +60,41 @@ UNREADABLE = Counter("dcmrelay_unreadable_messages_total", "Messages that could 
 UNREADABLE_RECORDS = Gauge("dcmrelay_unreadable_records", "Unfinished units whose records a sweep cannot read.")
 WORKER_STARTS = Counter("dcmrelay_worker_starts_total", "Workers started or started again by `up`.", ["worker"])
 WORKER_UP = Gauge("dcmrelay_worker_up", "1 while a worker started by `up` runs.", ["worker"])
+
+
+# Which counters a worker can count, by the label that comes from the configuration; the other labels are closed sets.
+_COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]] = {
+    "ingress": (
+        (INSTANCES_RECEIVED, "source", {"outcome": ("stored", "A700", "A900", "C000")}),
+        (BYTES_RECEIVED, "source", {}),
+        (PARTS_COMPLETED, "source", {}),
+    ),
+    "router": ((PARTS_ROUTED, "route", {}),),
+    "anonymizer": ((INSTANCES_RENDERED, "profile", {"outcome": ("made", "held", "dropped")}),),
+    "sender": (
+        (INSTANCES_SENT, "destination", {"outcome": ("delivered", "refused", "held", "transient", "unknown")}),
+        (BYTES_SENT, "destination", {}),
+        (DELIVERIES, "destination", {"outcome": ("delivered", "dropped", "dead_letter")}),
+    ),
+}
+_STAGES = {"router": "route", "anonymizer": "render", "sender": "send"}
+
+
+def begin(worker: str, names: Mapping[str, Iterable[str]]) -> None:
+    """Make a worker's counters stand at 0 from the start, so that a rate does not miss the first event.
+
+    Args:
+        worker: its kind.
+        names: by label, the configuration's names: `source`, `route`, `profile`, `destination`.
+    """
+    for counter, label, closed in _COUNTED.get(worker, ()):
+        for name in names[label]:
+            for values in product(*closed.values()):
+                counter.labels(**{label: name, **dict(zip(closed, values, strict=True))})
+    if worker in _STAGES:
+        RETRIES.labels(stage=_STAGES[worker])
+        for word in get_args(DeadLetterClass):
+            DEAD_LETTERS.labels(**{"class": word})
 
 
 @contextmanager

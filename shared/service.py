@@ -111,6 +111,7 @@ def _started(kind: str, config_path: Path) -> Service:
     service.spool.keep_config(config.snapshot(), config.hash)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stopping.set())
+    metrics.begin(kind, _names(config))
     host, port = _metrics_address(config)
     try:
         _, port = metrics.serve(host, port)
@@ -118,6 +119,15 @@ def _started(kind: str, config_path: Path) -> Service:
         raise StartError(f"metrics cannot listen on {host}:{port}: {error.strerror}; set [metrics] listen") from error
     log.info("started", config=config.hash[:12], metrics=f"{host}:{port}", pid=os.getpid())
     return service
+
+
+def _names(config: Config) -> dict[str, tuple[str, ...]]:
+    return {
+        "source": tuple(source.name for source in config.sources),
+        "route": tuple(route.name for route in config.routes),
+        "profile": tuple(config.profiles),
+        "destination": tuple(destination.name for destination in config.destinations),
+    }
 
 
 def _metrics_address(config: Config) -> tuple[str, int]:

@@ -18,24 +18,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
 from consumers.anonymizer.deidentify import deidentify
 from consumers.anonymizer.layout import Encoding, Extent, extent_of
 from consumers.anonymizer.objects import Withheld, withheld
 from consumers.anonymizer.rules import Rules
+from shared.dimse import part10_header
 from shared.errors import DataSetError, StorageError
 
 __all__ = ["Rendered", "Withheld", "render"]
 
 Write = Callable[[bytes | memoryview], object]
 
-IMPLEMENTATION_CLASS_UID = "2.25.36871824729425756987789813022248646854"
-IMPLEMENTATION_VERSION_NAME = "DCMRELAY"
 CHUNK = 1024 * 1024
 META_MAX = 64 * 1024
 INFLATED_MAX = 256 * 1024 * 1024
@@ -97,7 +95,12 @@ def render(source: Path, rules: Rules, *, issuer: str, write: Write) -> Rendered
                 return stopped
             clean = deidentify(ds, rules, issuer=issuer)
             rendered = _identity(clean, opened.transfer_syntax_uid)
-            meta, head = _meta(rendered), _encoded(clean, opened.encoding)
+            head = _encoded(clean, opened.encoding)
+            meta = part10_header(
+                sop_class_uid=rendered.sop_class_uid,
+                sop_instance_uid=rendered.sop_instance_uid,
+                transfer_syntax_uid=rendered.transfer_syntax_uid,
+            )
         for chunk in _output(opened, meta, head):
             write(chunk)
         return rendered
@@ -205,21 +208,9 @@ def _identity(clean: Dataset, transfer_syntax_uid: str) -> Rendered:
 
 def _output(source: _Source, meta: bytes, head: bytes) -> Iterator[bytes | memoryview]:
     """The whole new file, in pieces."""
-    yield bytes(128) + b"DICM" + meta
+    yield meta
     data_set = _pieces(source, head)
     yield from _stored(data_set) if source.transfer_syntax_uid == _DEFLATED else data_set
-
-
-def _meta(rendered: Rendered) -> bytes:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(rendered.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(rendered.sop_instance_uid)
-    meta.TransferSyntaxUID = UID(rendered.transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta)
-    return buffer.getvalue()
 
 
 def _pieces(source: _Source, head: bytes) -> Iterator[bytes | memoryview]:

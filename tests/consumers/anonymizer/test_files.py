@@ -194,7 +194,7 @@ def test_an_error_quotes_nothing_of_the_data_set(tmp_path: Path) -> None:
     assert caught.value.__cause__ is None
 
 
-GOLDEN_SHA256 = "646b91aee2488af67283c89e643dcbe88536d792952bc4979ee4be1cb29b2542"
+GOLDEN_SHA256 = "9f147e5d391b18242d54b9868b3bacd6f3be906ea4853aaeedbf8b388f040ff6"
 
 
 def test_the_engine_s_output_is_what_its_version_promises() -> None:
