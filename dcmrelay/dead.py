@@ -61,8 +61,8 @@ def replay(
     json: Json = False,
 ) -> None:
     """Let dead letters go on where they stopped, as if never tried; parts under the configuration in force now."""
-    from dcmrelay.running import find_broker
     from producers.replay import ring
+    from shared.service import find_broker
 
     loaded = load(find(config))
     spool = attach(loaded)

@@ -19,16 +19,18 @@ from typing import Any
 from dcmrelay.child import Child
 from dcmrelay.keeping import Keeper
 from dcmrelay.private_broker import PrivateBroker
-from dcmrelay.running import listening, run_folder, shown_address
+from dcmrelay.running import free_port, listening, run_folder, shown_address
 from dcmrelay.views import counted
 from dcmrelay.workers import PER_MACHINE
 from shared import metrics
+from shared.broker import Publisher, topology
 from shared.config import Address, Config, broker_url
 from shared.errors import StartError
 
 BROKER_URL, METRICS_PORT = "DCMRELAY_BROKER_URL", "DCMRELAY_METRICS_PORT"
 _LOOK_SECONDS = 0.1
 _STOP_SECONDS = 12.0
+_BROKER_SECONDS = 5.0
 _GIVE_UP_AFTER = 5
 
 
@@ -64,9 +66,9 @@ class _Local:
         self._config = config
         self._say = say
         self._folder = run_folder(config)
-        given = broker_url(config, os.environ)
-        self._broker = None if given else PrivateBroker(config.relay.data_dir / "broker")
-        self._environment = {BROKER_URL: given} if given else {}
+        self._given = broker_url(config, os.environ)
+        self._broker = None if self._given else PrivateBroker(config.relay.data_dir / "broker")
+        self._environment: dict[str, str] = {}
         self._ports: dict[str, int] = {}
         self._children = [self._child(kind, config_path) for kind in PER_MACHINE]
         self._children += [self._child(f"sender {d.name}", config_path) for d in config.destinations]
@@ -79,6 +81,8 @@ class _Local:
         for address in self._config.ingress.listen:
             _check_free(address)
         (self._folder / "ingress.json").unlink(missing_ok=True)
+        if self._given:
+            _check_broker(self._given, tuple(destination.name for destination in self._config.destinations))
         if self._broker is not None:
             self._say(f"starting a private RabbitMQ in {self._broker.directory} ...")
             self._broker.start()
@@ -105,7 +109,7 @@ class _Local:
         (self._folder / "ingress.json").unlink(missing_ok=True)
 
     def _child(self, name: str, config_path: Path) -> Child:
-        self._ports[name] = _free_port()
+        self._ports[name] = free_port()
         kind, *destination = name.split()
         arguments = (kind, "--config", str(config_path), *destination)
         return Child(name, arguments, lambda: {**self._environment, METRICS_PORT: str(self._ports[name])})
@@ -162,6 +166,16 @@ def _wait_for_leftover(config: Config) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
+def _check_broker(url: str, destinations: tuple[str, ...]) -> None:
+    """Say at once what every worker would say; a broker that is away may come."""
+    publisher = Publisher(url, topology(destinations), "up")
+    publisher.start()
+    try:
+        publisher.link.wait_connected(_BROKER_SECONDS)
+    finally:
+        publisher.stop()
+
+
 def _check_free(address: Address) -> None:
     """Say at once what the ingress would say after the broker was started."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -176,13 +190,6 @@ def _check_free(address: Address) -> None:
 
 def _no_words() -> str:
     return "its process is gone"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _write(path: Path, text: str) -> None:

@@ -80,9 +80,7 @@ def _health(config: Config, spool: Spool) -> views.Health:
     held = [brief for brief in (*closed, *deliveries) if brief.state.status == "held"]
     return views.Health(
         now=spool.now(),
-        ingress=tuple(
-            running.shown_address(*address) for address in running.listening(config) if running.answers(*address)
-        ),
+        ingress=_ingress(config, spool),
         broker=running.broker_answers(config),
         free=shutil.disk_usage(spool.store.root).free,
         min_free=config.ingress.min_free,
@@ -95,15 +93,25 @@ def _health(config: Config, spool: Spool) -> views.Health:
     )
 
 
+def _ingress(config: Config, spool: Spool) -> tuple[str, ...]:
+    here = running.listening(config)
+    if not here and reading.ingress_elsewhere(spool):
+        return ("elsewhere",)
+    return tuple(running.shown_address(*address) for address in here if running.answers(*address))
+
+
 def _summary(health: views.Health) -> str:
     oldest = max((reading.waited(brief, health.now) for brief in health.deliveries), default=None)
-    waiting = f"{views.counted(len(health.deliveries), 'delivery', 'deliveries')} waiting" + (
-        f", the oldest {age(oldest)}" if oldest else ""
-    )
-    return (
-        f"ingress: {', '.join(health.ingress) or 'not running'}; RabbitMQ: {'there' if health.broker else 'away'}; "
-        f"{views.counted(health.receiving, 'part')} being received, {health.unrouted} to be routed; {waiting}; {views.counted(len(health.letters), 'dead letter')}; "
-        f"{health.free / 1e9:.1f} GB free"
+    waiting = views.counted(len(health.deliveries), "delivery", "deliveries")
+    return "; ".join(
+        (
+            f"ingress: {', '.join(health.ingress) or 'not running'}",
+            f"RabbitMQ: {'there' if health.broker else 'away'}",
+            f"{views.counted(health.receiving, 'part')} being received, {health.unrouted} to be routed",
+            f"{waiting} waiting" + (f", the oldest {age(oldest)}" if oldest else ""),
+            views.counted(len(health.letters), "dead letter"),
+            f"{health.free / 1e9:.1f} GB free",
+        )
     )
 
 

@@ -10,6 +10,7 @@ from shared import owner
 from shared.spool.deliveries import active_deliveries
 from shared.spool.epochs import newest_epoch
 from shared.spool.parts import Manifest, Part, active_parts, decided_deliveries, read_manifest, read_part
+from shared.spool.runs import is_running
 from shared.spool.spool import Spool
 from shared.spool.states import State, from_json
 from shared.spool.units import Unit
@@ -72,6 +73,11 @@ def owner_alive(spool: Spool, destination: str) -> bool | None:
     epoch = newest_epoch(spool, destination)
     facts = spool.read_json(f"owners/{destination}/{epoch:08}.json")
     return owner.is_alive(facts["owner"]) if facts else False
+
+
+def ingress_elsewhere(spool: Spool) -> bool:
+    """Whether an ingress goes on, perhaps in another container or on another machine."""
+    return any(is_running(spool, run) for run in spool.store.list("runs"))
 
 
 def parts(spool: Spool, *, since: datetime | None = None) -> list[Part]:

@@ -1,12 +1,12 @@
 """What of a relay runs, as far as it can be seen from this machine."""
 
 import json
-import os
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shared.config import Config, broker_url
+from shared.config import Config
+from shared.service import find_broker
 
 _CONNECT_SECONDS = 1.0
 _AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
@@ -38,17 +38,6 @@ def shown_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def find_broker(config: Config) -> str | None:
-    """AMQP URL of the configured broker, or of the private one that `up` runs; None when there is none."""
-    given = broker_url(config, os.environ)
-    if given is not None:
-        return given
-    try:
-        return (config.relay.data_dir / "broker" / "url").read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-
-
 def broker_answers(config: Config) -> bool:
     """Whether something accepts connections at the broker's address."""
     url = find_broker(config)
@@ -66,3 +55,9 @@ def answers(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

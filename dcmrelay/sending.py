@@ -119,6 +119,9 @@ def meaning(status: int) -> str:
     """
     exact = {
         0x0000: "success",
+        0x0001: "success, optional attributes not supported",
+        0x0107: "warning, attribute list error",
+        0x0116: "warning, attribute value out of range",
         0x0111: "duplicate SOP instance",
         0x0117: "invalid SOP instance",
         0x0122: "SOP class not supported",

@@ -20,7 +20,7 @@ class Health:
 
     Args:
         now: the time.
-        ingress: addresses where the ingress listens and answers; empty when it does not.
+        ingress: where the ingress listens and answers; empty when it does not.
         broker: whether something answers at the broker's address.
         free: bytes free for the spool.
         min_free: below it nothing is accepted, bytes.

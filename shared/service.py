@@ -50,15 +50,23 @@ class Service:
         Raises:
             StartError: neither.
         """
-        url = broker_url(self.config, os.environ)
-        if url is not None:
-            return url
-        try:
-            return (self.config.relay.data_dir / "broker" / "url").read_text(encoding="utf-8").strip()
-        except OSError as error:
+        url = find_broker(self.config)
+        if url is None:
             raise StartError(
                 "there is no broker: set [broker] url, or start this relay with `dcmrelay up`, which runs its own"
-            ) from error
+            )
+        return url
+
+
+def find_broker(config: Config) -> str | None:
+    """AMQP URL: from the configuration or environment, else of the private node that `up` runs; None when neither."""
+    given = broker_url(config, os.environ)
+    if given is not None:
+        return given
+    try:
+        return (config.relay.data_dir / "broker" / "url").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
 
 
 def run(kind: str, config_path: Path, work: Callable[[Service], None]) -> int:

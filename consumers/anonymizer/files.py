@@ -113,8 +113,8 @@ def _parser() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except DataSetError:
-        raise
+    except (DataSetError, NameError, AssertionError):
+        raise  # ours, the latter two a fault in the code and not in the data
     except Exception as error:  # noqa: BLE001 - the parser boundary
         raise DataSetError(
             f"cannot be read as a DICOM data set ({type(error).__name__}); look at the original"

@@ -61,7 +61,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
-        raise ConfigError(("does not exist; write one with `dcmrelay init`, or name another with --config",)) from None
+        raise ConfigError(("does not exist; write it (the README shows one), or name another with --config",)) from None
     except IsADirectoryError:
         raise ConfigError((f"is a folder; name the file in it, such as --config {path / DEFAULT_NAME}",)) from None
     except OSError as error:

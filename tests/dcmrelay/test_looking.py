@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from shared.outcomes import Done
 from shared.spool.epochs import take_over
@@ -14,6 +14,14 @@ def test_status_says_first_that_nothing_is_accepted_and_how_to_start(relay: Prep
     assert said.code == 1
     assert said.out.startswith("! nothing is accepted, the ingress does not run: `dcmrelay up`\n")
     assert "! RabbitMQ does not answer" in said.out
+
+
+def test_an_ingress_that_runs_elsewhere_needs_nobody(relay: Prepared, command: Command) -> None:
+    until = datetime.now(UTC) + timedelta(minutes=1)
+    relay.spool.put_json("runs/i1/00000000.json", {"owner": "other.host/7/1", "until": until.isoformat()})
+    said = command("status")
+    assert "ingress does not run" not in said.out
+    assert "ingress: elsewhere" in said.out
 
 
 def test_status_groups_dead_letters_and_names_the_next_command(relay: Prepared, command: Command) -> None:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pika
@@ -29,6 +30,14 @@ node.start()
 print(node.pid, flush=True)
 time.sleep(600)
 """
+
+
+@pytest.fixture(scope="module")
+def own_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateBroker]:
+    """A node that these tests may kill and erase; each of them starts it when it is not running."""
+    node = PrivateBroker(tmp_path_factory.mktemp("own") / "data dir with spaces")
+    yield node
+    node.stop(0)
 
 
 def test_each_test_has_a_virtual_host_of_its_own(broker_url: str, shared_broker: PrivateBroker) -> None:
@@ -61,28 +70,30 @@ def test_the_node_listens_on_loopback_only(shared_broker: PrivateBroker) -> None
     assert {address for address, _ in listening} == {"0100007F"}
 
 
-def test_a_broker_whose_data_were_erased_starts_empty_under_the_same_url(broker_node: PrivateBroker) -> None:
-    url = broker_node.url
+def test_a_killed_broker_is_seen_as_dead_and_keeps_its_queues_when_started_again(own_node: PrivateBroker) -> None:
+    own_node.start()
+    url = own_node.url
     assert _declares_a_quorum_queue(url)
-    broker_node.stop()
-    shutil.rmtree(broker_node.directory / "data")
-    broker_node.start()
-    assert broker_node.url == url
-    assert not _has_queue(url)
-
-
-def test_a_killed_broker_is_seen_as_dead_and_keeps_its_queues_when_started_again(broker_node: PrivateBroker) -> None:
-    url = broker_node.url
-    assert _declares_a_quorum_queue(url)
-    os.kill(broker_node.pid, signal.SIGKILL)
-    eventually(lambda: not broker_node.alive())
-    broker_node.start()
-    assert broker_node.url == url
+    os.kill(own_node.pid, signal.SIGKILL)
+    eventually(lambda: not own_node.alive())
+    own_node.start()
+    assert own_node.url == url
     assert eventually(lambda: _has_queue(url))
 
 
+def test_a_broker_whose_data_were_erased_starts_empty_under_the_same_url(own_node: PrivateBroker) -> None:
+    own_node.start()
+    url = own_node.url
+    assert _declares_a_quorum_queue(url)
+    own_node.stop()
+    shutil.rmtree(own_node.directory / "data")
+    own_node.start()
+    assert own_node.url == url
+    assert not _has_queue(url)
+
+
 def test_the_broker_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
-    parent, pid = _program_with_a_node(tmp_path / "data dir with spaces")
+    parent, pid = _program_with_a_node(tmp_path)
     parent.kill()
     parent.communicate()
     eventually(lambda: not _runs(pid))
