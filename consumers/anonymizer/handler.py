@@ -5,6 +5,7 @@ be de-identified is held, instance by instance; the others go on.
 """
 
 import hashlib
+from datetime import timedelta
 
 from consumers.anonymizer.deidentify import rules_of
 from consumers.anonymizer.files import Withheld, render
@@ -22,6 +23,9 @@ from shared.spool.renditions import CHUNK, Proof, chunks, output_name, put_proof
 from shared.spool.spool import Spool
 from shared.spool.store import Draft
 from shared.work import Claim
+
+# Of the five minutes of a lease.
+_RENEWED_BEFORE = timedelta(minutes=4)
 
 
 class Anonymizer:
@@ -45,6 +49,8 @@ class Anonymizer:
         missing = [n for n in chunks(manifest) if read_proofs(self._spool, order.part, order.form, n) is None]
         if missing:
             self._make(claim, order, manifest, missing[0])
+            if read_proofs(self._spool, order.part, order.form, missing[0]) is None:
+                raise PermanentError("the proof that stands in the spool is about another part or form", "policy")
         return Next("render") if len(missing) > 1 else Next("send")
 
     def _make(self, claim: Claim, order: Order, manifest: Manifest, chunk: int) -> None:
@@ -52,9 +58,15 @@ class Anonymizer:
         proofs: list[Proof] = []
         for index in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(manifest.instances))):
             claim.check()
+            self._renew(claim)
             proofs.append(self._instance(order, index, manifest.instances[index], rules))
             metrics.INSTANCES_RENDERED.labels(profile=order.form.profile, outcome=proofs[-1].outcome).inc()
         put_proofs(self._spool, order.part, order.form, chunk, proofs)
+
+    def _renew(self, claim: Claim) -> None:
+        """Say now and then that a long chunk goes on, or another worker takes it for abandoned."""
+        if self._spool.lapsed(claim.state.lease, -_RENEWED_BEFORE):
+            claim.record({})
 
     def _instance(self, order: Order, index: int, instance: Instance, rules: Rules) -> Proof:
         name = output_name(rendition_id(order.part, order.form), index)

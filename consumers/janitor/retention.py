@@ -3,10 +3,12 @@
 Each step may be repeated, so that a crash in between leaves nothing half deleted for long.
 """
 
-from datetime import date, timedelta
+from datetime import timedelta
+from itertools import count
 
 import structlog
 
+from consumers.janitor.sweep import UNREADABLE
 from shared.forms import rendition_id
 from shared.spool.closing import late_id
 from shared.spool.deliveries import order_from_json
@@ -18,18 +20,34 @@ log = structlog.get_logger()
 
 def expire(spool: Spool, retention: timedelta) -> int:
     """Delete the parts that have been finished for longer than `retention`; returns how many."""
-    last_day = (spool.now() - retention - timedelta(days=1)).date()
-    count = 0
-    for day in spool.store.list("done"):
-        if date.fromisoformat(day) <= last_day:
-            for part_id in spool.store.list(f"done/{day}"):
-                count += _expire_part(spool, part_id, f"done/{day}/{part_id}")
-    return count
+    last_day = (spool.now() - retention - timedelta(days=1)).date().isoformat()
+    days = [day for day in spool.store.list("done") if day <= last_day]
+    return sum(_is_gone(spool, part_id, day) for day in days for part_id in spool.store.list(f"done/{day}"))
+
+
+def _is_gone(spool: Spool, part_id: str, day: str) -> bool:
+    """Whether a part could be deleted; one whose records are damaged stays, and keeps none of the others."""
+    try:
+        return _expire_part(spool, part_id, f"done/{day}/{part_id}")
+    except UNREADABLE as error:
+        log.error("not_expired", part=part_id, error=type(error).__name__)
+        return False
+
+
+def _has_late_part(spool: Spool, part_id: str) -> bool:
+    """Whether a late part is left, whose instances lie in this one."""
+    for k in count(1):
+        late = late_id(part_id, k)
+        if read_part(spool, late) is not None:
+            return True
+        if spool.store.read(f"tombstones/{late}.json") is None:
+            break
+    return False
 
 
 def _expire_part(spool: Spool, part_id: str, note: str) -> bool:
-    if read_part(spool, late_id(part_id, 1)) is not None:
-        return False  # a late part's instances lie in this one
+    if _has_late_part(spool, part_id):
+        return False
     if spool.store.read(f"tombstones/{part_id}.json") is None:
         if not is_finished(spool, part_id):
             log.error("not_finished_after_all", part=part_id)

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from shared.errors import DataSetError
+from shared.errors import DataSetError, StorageError
 from shared.messages import Bell, Ring
 from shared.spool.closing import close_part
 from shared.spool.deliveries import active_deliveries, marker, routing_key
-from shared.spool.parts import Part, active_parts, is_finished, read_part
+from shared.spool.parts import Part, active_parts, is_closed, is_finished, read_part
 from shared.spool.runs import is_running, run_of
 from shared.spool.spool import Spool
 from shared.spool.states import State
@@ -20,8 +20,11 @@ from shared.spool.states import State
 log = structlog.get_logger()
 # A bell is on its way for a while; then it counts as lost.
 GRACE = timedelta(seconds=5)
-# An open part whose run ended is the next run's; the janitor takes it when none came.
+# An open part whose run ended is the next run's; the janitor takes it when none came. So it does with a closing that
+# was begun and not finished.
 ORPHANED_AFTER = timedelta(minutes=2)
+# What looking at one unit may raise: damaged records, or a disk that refuses just now. The others are looked at still.
+UNREADABLE = (ValueError, TypeError, KeyError, OSError, DataSetError, StorageError)
 
 
 @dataclass
@@ -31,10 +34,10 @@ class Found:
     Attributes:
         rings: by routing key, bells of units that are due and that nobody works on.
         waiting: by destination, deliveries that are neither final nor dead letters.
-        oldest: by destination, when the oldest of them was made or last replayed.
+        oldest: by destination, when the oldest of them was made.
         parts_waiting: closed parts that are neither routed nor dead letters.
         dead: by class, dead letters as bells.
-        unreadable: unfinished units whose records cannot be read.
+        unreadable: unfinished units whose records cannot be read, or that the disk refused to finish.
     """
 
     rings: dict[str, list[Ring]] = field(default_factory=lambda: defaultdict(list))
@@ -67,7 +70,7 @@ def _one_by_one(found: Found, unit: str) -> Iterator[None]:
     """A unit whose records are damaged blocks none of the others."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, DataSetError) as error:
+    except UNREADABLE as error:
         found.unreadable += 1
         log.error("unreadable_record", unit=unit, error=type(error).__name__)
 
@@ -89,7 +92,7 @@ def _look_at_part(spool: Spool, part_id: str, config: str, found: Found) -> None
 
 
 def _look_at_delivery(spool: Spool, delivery: str, found: Found) -> None:
-    unit = spool.deliveries.load(delivery)
+    unit = spool.deliveries.outline(delivery)
     if unit is None:
         return
     if unit.state.status == "final":
@@ -115,10 +118,12 @@ def _note(spool: Spool, unit: str, state: State, key: str, journey: str, found: 
 
 
 def _is_orphaned(spool: Spool, part: Part) -> bool:
-    if is_running(spool, run_of(spool, part)):
+    """Whether nobody goes on with a part: its run ended, or began to close it and forgot."""
+    begun = is_closed(spool, part.id)
+    if not begun and is_running(spool, run_of(spool, part)):
         return False
-    instances = spool.store.path(f"parts/{part.id}/instances")
-    last = datetime.fromtimestamp(instances.stat().st_mtime, UTC) if instances.exists() else part.opened_at
+    touched = spool.store.path(f"parts/{part.id}/" + ("manifest.json" if begun else "instances"))
+    last = datetime.fromtimestamp(touched.stat().st_mtime, UTC) if touched.exists() else part.opened_at
     return spool.lapsed(last, ORPHANED_AFTER)
 
 

@@ -116,7 +116,7 @@ class Routing:
         pin = Pin(
             route=want.route.name, epoch=0, made_at=self._spool.now(), choices=choices, urgent=urgent, config=self._hash
         )
-        return put_pin(self._spool, self._folder, pin)
+        return put_pin(self._spool, self._folder, pin, self.config.relay.follow)
 
     def _decision(self, pins: Mapping[str, Pin], orders: list[Order]) -> dict[str, Any]:
         return {

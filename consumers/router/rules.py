@@ -35,7 +35,9 @@ def wanted_by(
     headers: Callable[[], Iterable[Header]],
     pinned: Collection[str],
 ) -> list[Wanted]:
-    """The routes that get a part, in the order of the file, up to the first matching one that says `last`.
+    """The routes that get a part, in the order of the file.
+
+    The first one that says `last` ends it, except for those that an earlier part took: a study is not split.
 
     Args:
         routes: all configured routes.
@@ -46,10 +48,9 @@ def wanted_by(
     wanted: list[Wanted] = []
     for route in routes:
         follows = route.name in pinned
-        if follows or matches(route.match, facts, headers):
+        ended = any(earlier.route.last for earlier in wanted)
+        if follows or (not ended and matches(route.match, facts, headers)):
             wanted.append(Wanted(route=route, follows=follows))
-            if route.last:
-                break
     return wanted
 
 

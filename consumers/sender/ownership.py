@@ -7,12 +7,13 @@ Source: ADR 0005.
 """
 
 import threading
+import time
 
 import structlog
 
 from shared import metrics
 from shared.broker import Consumer, Delivered, Publisher, queue_of
-from shared.errors import BrokerError, HandedBackError
+from shared.errors import BrokerError, HandedBackError, StorageError
 from shared.spool.epochs import newest_epoch, take_over
 from shared.spool.spool import Spool
 
@@ -45,19 +46,30 @@ class Ownership:
         Raises:
             HandedBackError: another process owns the destination now.
         """
-        if newest_epoch(self._spool, self._destination) != self._epoch:
+        if self._epoch == 0 or newest_epoch(self._spool, self._destination) != self._epoch:
             raise HandedBackError(f"another process owns destination '{self._destination}' now")
 
     def elected(self, delivered: Delivered, consumer: Consumer) -> None:
-        """A message came on the electing queue: we are the one. Take over unless the newest epoch is ours already."""
+        """A message came on the electing queue: we are the one. Take over unless the newest epoch is ours already.
+
+        When the broker or the disk refuses it, the next message tries again.
+        """
         if delivered.queue != self.queue or self._serving.is_set():
             return
+        # Before anything is consumed: `lost` may come at any moment after that, and has the last word.
+        self._serving.set()
+        try:
+            self._take_over(consumer)
+        except (BrokerError, StorageError) as error:
+            self.lost()
+            log.warning("not_taken_over", destination=self._destination, why=str(error))
+
+    def _take_over(self, consumer: Consumer) -> None:
         if self._epoch == 0 or newest_epoch(self._spool, self._destination) != self._epoch:
             self._epoch = take_over(self._spool, self._destination)
+        metrics.OWNED.labels(destination=self._destination).set(1)
         key = f"send.{self._destination}"
         consumer.also((queue_of(f"{key}.urgent"), queue_of(key)), first_rank=1)
-        self._serving.set()
-        metrics.OWNED.labels(destination=self._destination).set(1)
         log.info("owns_destination", destination=self._destination, epoch=self._epoch)
 
     def lost(self) -> None:
@@ -67,7 +79,11 @@ class Ownership:
 
     def ask(self, publisher: Publisher) -> None:
         """Ask who owns the destination until told to stop: often while it is not us, so that a stand-by soon knows."""
-        while not self._stopping.wait(_CONFIRM_SECONDS if self._serving.is_set() else _ASK_SECONDS):
+        asked = 0.0
+        while not self._stopping.wait(_ASK_SECONDS):
+            if self._serving.is_set() and time.monotonic() - asked < _CONFIRM_SECONDS:
+                continue
+            asked = time.monotonic()
             try:
                 publisher.elect(self._destination)
             except BrokerError as error:

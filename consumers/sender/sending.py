@@ -141,17 +141,23 @@ class Pace:
     Args:
         bytes_per_second: None for no limit.
         stopping: cuts a wait short.
+        monotonic: the clock, in seconds; a parameter for tests.
     """
 
-    def __init__(self, bytes_per_second: float | None, stopping: threading.Event) -> None:
-        self._rate, self._stopping = bytes_per_second, stopping
-        self._free_at = time.monotonic()
+    def __init__(
+        self,
+        bytes_per_second: float | None,
+        stopping: threading.Event,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rate, self._stopping, self._now = bytes_per_second, stopping, monotonic
+        self._free_at = self._now()
 
     def __call__(self, size: int) -> None:
         """Wait for as long as so many bytes take."""
         if self._rate is not None:
-            self._free_at = max(self._free_at, time.monotonic()) + size / self._rate
-            self._stopping.wait(max(0.0, self._free_at - time.monotonic()))
+            self._free_at = max(self._free_at, self._now()) + size / self._rate
+            self._stopping.wait(max(0.0, self._free_at - self._now()))
 
 
 def contexts_for(instances: Iterable[Instance]) -> list[tuple[str, list[str]]]:

@@ -12,7 +12,7 @@ from shared.config import Config
 from shared.errors import BrokerError, StorageError
 from shared.messages import StudyCompleted
 from shared.spool.closing import close_part
-from shared.spool.parts import Part, active_parts, read_manifest, read_part
+from shared.spool.parts import Part, active_parts, is_closed, read_manifest, read_part
 from shared.spool.runs import Run, adopt
 from shared.spool.spool import Spool
 
@@ -44,13 +44,13 @@ class Closing:
                 continue
             if adopt(self._spool, part, self._run.id):
                 log.info("goes_on_with_open_part", part=part_id)
-                self._parts.adopt(part, self._quiet(part))
+                self._parts.adopt(part, self._quiet(part), takes_more=not is_closed(self._spool, part_id))
 
     def run_until_stopped(self) -> None:
         """Close what is over; say that the run goes on."""
         while not self._stopping.wait(_LOOK_SECONDS):
             for open_part in self._parts.take_over():
-                self._close_or_put_back(open_part)
+                self._close_or_set_apart(open_part)
             metrics.PARTS_OPEN.set(len(self._parts))
             try:
                 self._run.beat()
@@ -85,12 +85,14 @@ class Closing:
             except BrokerError as error:
                 log.warning("not_told", why=str(error))
 
-    def _close_or_put_back(self, open_part: OpenPart) -> None:
+    def _close_or_set_apart(self, open_part: OpenPart) -> None:
+        """Close a part that is over; one that the spool was never told of holds nothing."""
         try:
-            self.close(open_part)
+            if open_part.made:
+                self.close(open_part)
         except StorageError as error:
             log.error("not_closed", part=open_part.part.id, why=str(error))
-            self._parts.put_back(open_part)
+            self._parts.set_apart(open_part)
 
     def _quiet(self, part: Part) -> tuple[float, float]:
         source = self._config.source(part.source)

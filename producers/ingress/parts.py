@@ -104,9 +104,12 @@ class OpenParts:
             if instance is not None:
                 open_part.known.setdefault(instance.file, instance)
 
-    def adopt(self, part: Part, quiet: tuple[float, float]) -> None:
-        """Go on with a part that another run left open."""
-        self.put_back(OpenPart(part, *quiet, last=self._now(), made=True))
+    def adopt(self, part: Part, quiet: tuple[float, float], *, takes_more: bool) -> None:
+        """Go on with a part that another run left open; it takes no more when its closing has begun."""
+        open_part = OpenPart(part, *quiet, last=self._now(), made=True)
+        with self._lock:
+            key = key_of(part)
+            self._parts[key if takes_more and key not in self._parts else (*key, part.id)] = open_part
 
     def end_session(self, session: Session) -> None:
         """An association is closed: the parts that only it brought to are over sooner."""
@@ -123,19 +126,15 @@ class OpenParts:
             over = [key for key, open_part in self._parts.items() if open_part.is_over(now)]
             return [self._parts.pop(key) for key in over]
 
-    def forget(self, open_part: OpenPart) -> None:
-        """Somebody else closed a part, or it could not be made: what comes next goes to a new one."""
+    def set_apart(self, open_part: OpenPart) -> None:
+        """The closing of a part has begun, by somebody, and is not known to be done.
+
+        It is over again when quiet, so that it will be; what comes next goes to a new part.
+        """
         with self._lock:
             self._parts = {key: other for key, other in self._parts.items() if other is not open_part}
-
-    def put_back(self, open_part: OpenPart) -> None:
-        """A part goes on, beside any of its study that was begun meanwhile."""
-        with self._lock:
             open_part.last = self._now()
-            key = key_of(open_part.part)
-            while key in self._parts:
-                key = (*key, "again")
-            self._parts[key] = open_part
+            self._parts[(*key_of(open_part.part), open_part.part.id)] = open_part
 
 
 def key_of(part: Part) -> Key:

@@ -70,7 +70,6 @@ class Sink:
         Raises:
             StorageError: it could not be made durable; nothing stands under its name.
         """
-        self._session.receiving = False
         with metrics.timed(metrics.STORE_SECONDS):
             try:
                 identity = read_identity(self._draft.path)
@@ -80,6 +79,7 @@ class Sink:
                 status = CANNOT_UNDERSTAND
             if status == SUCCESS:
                 status = self._keep(identity)
+        self._session.receiving = False
         self._draft.discard()
         return answered(self._session, status, self._draft.size - self._offset)
 
@@ -118,7 +118,7 @@ class Sink:
         self._spool.store.put_new(name, self._draft)
         if is_closed(self._spool, to.part.id):
             log.warning("closed_meanwhile", part=to.part.id)
-            self._parts.forget(to)
+            self._parts.set_apart(to)
             return None
         return Instance(
             file=name,

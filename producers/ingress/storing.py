@@ -63,9 +63,11 @@ class Storing:
 
     def has_room(self) -> bool:
         """Whether the right volume is mounted and has more than `min_free`."""
-        if not is_mounted(self._config):
+        try:
+            free = shutil.disk_usage(self._spool.store.root).free
+        except OSError:
             return False
-        return shutil.disk_usage(self._spool.store.root).free >= self._config.ingress.min_free
+        return is_mounted(self._config) and free >= self._config.ingress.min_free
 
     def _quiet(self, session: Session) -> tuple[float, float]:
         quiet, after_release = self._config.quiet_of(session.source)

@@ -11,7 +11,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic, BasicProperties
 
 from shared.broker.link import Link, declare
-from shared.broker.topology import Topology
+from shared.broker.topology import URGENT, Topology
 from shared.errors import BrokerError
 
 # RabbitMQ closes the channel of a consumer that keeps a delivery for 30 minutes.
@@ -96,13 +96,14 @@ class Consumer:
 
     def _ready(self, channel: BlockingChannel) -> None:
         declare(channel, self._table)
-        channel.basic_qos(prefetch_count=1)
         # A queue was deleted under us: connect again, which declares it anew.
         channel.add_on_cancel_callback(lambda _: channel.close())
         self._subscribe(channel, self._queues, 0)
 
     def _subscribe(self, channel: BlockingChannel, queues: tuple[str, ...], first_rank: int) -> None:
         for rank, name in enumerate(queues, start=first_rank):
+            # The next urgent one is at hand when one is done, before a routine one is begun.
+            channel.basic_qos(prefetch_count=2 if name.endswith(URGENT) else 1)
             channel.basic_consume(name, self._receiver(name, rank))
 
     def _receiver(

@@ -16,7 +16,14 @@ from pika.exceptions import (
     ProbableAuthenticationError,
     UnroutableError,
 )
-from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_when_event_set,
+    wait_exponential,
+    wait_random,
+)
 from tenacity.nap import sleep_using_event
 
 from shared import metrics
@@ -29,7 +36,7 @@ Act = Callable[[BlockingChannel], R]
 _BROKEN = (AMQPError, OSError)
 _REFUSED = (AuthenticationError, ProbableAuthenticationError, ProbableAccessDeniedError)
 _ACTION_SECONDS = 60
-_PRECONDITION_FAILED = 406
+_ACCESS_REFUSED, _PRECONDITION_FAILED = 403, 406
 
 
 class Link:
@@ -103,10 +110,10 @@ class Link:
         except UnroutableError:
             self._renew()
             raise BrokerError("RabbitMQ has no queue for a message: a binding was taken away") from None
-        except _BROKEN as error:
-            raise BrokerError(f"RabbitMQ did not confirm ({type(error).__name__})") from error
         except TimeoutError:
             raise BrokerError(f"RabbitMQ did not answer within {_ACTION_SECONDS} s") from None
+        except _BROKEN as error:
+            raise BrokerError(f"RabbitMQ did not confirm ({type(error).__name__})") from error
         finally:
             with self._lock:
                 self._pending.discard(future)
@@ -138,9 +145,10 @@ class Link:
     def _run(self) -> None:
         retrying = Retrying(
             retry=retry_if_exception_type(BrokerError),
-            wait=wait_exponential_jitter(initial=0.2, max=5, jitter=0.3),
+            wait=wait_exponential(multiplier=0.2, max=5) + wait_random(0, 0.3),
             sleep=sleep_using_event(self._stopping),
             stop=stop_when_event_set(self._stopping),
+            before_sleep=self._say_once,
             retry_error_callback=lambda _: None,
         )
         try:
@@ -150,6 +158,10 @@ class Link:
             self._failed = error
             self._connected.set()
             log.error("broker_refused", problem=str(error))
+
+    def _say_once(self, tried: RetryCallState) -> None:
+        if tried.attempt_number == 1 and tried.outcome is not None:
+            log.warning("broker_away", role=self._role, why=str(tried.outcome.exception()))
 
     def _connected_once(self) -> None:
         """Connect and serve until the connection breaks; BrokerError when it could not be made."""
@@ -166,6 +178,8 @@ class Link:
         except ChannelClosedByBroker as error:
             if error.reply_code == _PRECONDITION_FAILED:
                 raise StartError(f"RabbitMQ has another topology: {error.reply_text}; see docs/queues.md") from error
+            if error.reply_code == _ACCESS_REFUSED:
+                raise StartError(f"RabbitMQ does not let us: {error.reply_text}; see docs/queues.md") from error
             raise BrokerError(f"RabbitMQ closed the channel ({error.reply_code})") from error
         except _BROKEN as error:
             log.warning("broker_lost", role=self._role, why=type(error).__name__)
@@ -204,8 +218,16 @@ class Link:
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
-    """Connection parameters of an AMQP URL with our heartbeat and time limits, in seconds."""
-    ours = pika.URLParameters(url)
+    """Connection parameters of an AMQP URL with our heartbeat and time limits, in seconds.
+
+    Raises:
+        StartError: it cannot be used; says nothing of what it is, which may hold a password.
+    """
+    try:
+        ours = pika.URLParameters(url)
+    except (TypeError, ValueError):
+        remedy = "write amqps://USER@HOST:PORT/VHOST and set password_file"
+        raise StartError(f"[broker] url names no password, or is not one that AMQP knows: {remedy}") from None
     ours.heartbeat = 60
     ours.blocked_connection_timeout = 60
     ours.socket_timeout = 10

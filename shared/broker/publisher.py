@@ -26,6 +26,8 @@ class Publisher:
 
     def __init__(self, url: str, table: Topology, name: str) -> None:
         self._table = table
+        self._keys = {binding.routing_key for binding in table.bindings if binding.exchange == WORK}
+        self._queues = {queue.name for queue in table.queues}
         self.link = Link(url, role="publish", name=name, ready=self._ready)
 
     def start(self) -> None:
@@ -39,6 +41,9 @@ class Publisher:
     def ring(self, rings: Iterable[Ring], caused_by: str = "") -> None:
         """Publish bells; those that wait longer than the longest rung are left to the sweep.
 
+        So are those of a destination that is configured no more: no queue would take them, and everybody else's bells
+        would wait behind.
+
         Args:
             rings: in order.
             caused_by: message id of the bell that led to them.
@@ -48,7 +53,9 @@ class Publisher:
         """
         for ring in rings:
             rung = rung_for(ring.wait) if ring.wait.total_seconds() > 0 else ""
-            if rung is not None:
+            if ring.routing_key not in self._keys:
+                log.warning("nobody_to_ring_for", key=ring.routing_key, unit=ring.bell.unit)
+            elif rung is not None:
                 headers = {"caused_by": caused_by} | ({"rung": rung} if rung else {})
                 self._publish(DELAY if rung else WORK, ring.routing_key, encode_bell(ring.bell), ring.journey, headers)
 
@@ -93,11 +100,13 @@ class Publisher:
         self._publish(DEAD, UNREADABLE, body, "", {})
 
     def depth(self, queue: str) -> int:
-        """Messages ready in a queue.
+        """Messages ready in a queue; 0 when it is none of ours.
 
         Raises:
             BrokerError: not known.
         """
+        if queue not in self._queues:
+            return 0
         return self.link.do(lambda channel: int(channel.queue_declare(queue, passive=True).method.message_count))
 
     def purge(self, queue: str) -> None:

@@ -13,7 +13,7 @@ from typing import get_args
 from shared.errors import DeadLetterClass
 
 EVENTS, WORK, DELAY, DEAD = "dcmrelay.events", "dcmrelay.work", "dcmrelay.delay", "dcmrelay.dead"
-UNREADABLE = "unreadable"
+UNREADABLE, URGENT = "unreadable", ".urgent"
 RUNGS = {
     "1s": timedelta(seconds=1),
     "10s": timedelta(seconds=10),
@@ -91,6 +91,11 @@ def queue_of(routing_key: str) -> str:
     return f"dcmrelay.{routing_key}"
 
 
+def elects(queue: str) -> bool:
+    """Whether a queue elects an owner: its messages ask, and mean nothing beyond that."""
+    return queue.startswith(queue_of("own."))
+
+
 def dead_queue(word: str) -> str:
     """The queue of a dead letter class, or of UNREADABLE."""
     return f"{DEAD}.{word}"
@@ -112,7 +117,7 @@ def _classes() -> tuple[str, ...]:
 
 
 def _keys(destination: str) -> tuple[str, str, str]:
-    return f"send.{destination}", f"send.{destination}.urgent", f"own.{destination}"
+    return f"send.{destination}", f"send.{destination}{URGENT}", f"own.{destination}"
 
 
 def _of_destination(destination: str) -> tuple[Queue, ...]:

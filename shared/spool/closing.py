@@ -1,8 +1,9 @@
 """Closing a part: the manifest, a second look, the first record; in this order, so whoever dies, another goes on."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 
 from shared import headers
@@ -40,10 +41,11 @@ def close_part(
         Ids of the units to ring for: the part, and late ones, each at record 0; without those that hold nothing new.
     """
     manifest = read_manifest(spool, part.id) or _make_manifest(spool, part, _facts(spool, part, known or {}))
-    late: list[str] = []
-    while missed := _missed(spool, part.id):
-        late += _close_late(spool, part, missed, config)
-    return (*_make_unit(spool, part, manifest, config), *late)
+    while missed := _missed(spool, part.id, manifest):
+        _make_late(spool, part, missed)
+    late = [_make_unit(spool, replace(part, id=it), made, config) for it, made in _late(spool, part.id)]
+    # Its own record comes last: a part without one is looked at again.
+    return (*_make_unit(spool, part, manifest, config), *chain.from_iterable(late))
 
 
 def read_instance(spool: Spool, name: str) -> Instance:
@@ -111,10 +113,11 @@ def _make_unit(spool: Spool, part: Part, manifest: Manifest, config: str) -> tup
 
 
 def _unfinished_hashes(spool: Spool, part: Part) -> Iterable[str]:
+    """Hashes of what unfinished parts of the study have whole; a damaged copy does not stand for a good one."""
     for other in active_parts(spool, part.study_key):
         manifest = read_manifest(spool, other) if other != part.id else None
         if manifest is not None and not is_finished(spool, other):
-            yield from (instance.sha256 for instance in manifest.instances)
+            yield from (instance.sha256 for instance in manifest.instances if instance.sop_class_uid)
 
 
 def late_id(part_id: str, k: int) -> str:
@@ -122,24 +125,28 @@ def late_id(part_id: str, k: int) -> str:
     return hashed_id("p", part_id, "late", k)
 
 
-def _missed(spool: Spool, part_id: str) -> list[str]:
+def _late(spool: Spool, part_id: str) -> Iterator[tuple[str, Manifest]]:
+    """The late parts that were made of what missed a part's closing, in their order."""
+    for k in count(1):
+        manifest = read_manifest(spool, late_id(part_id, k))
+        if manifest is None:
+            return
+        yield late_id(part_id, k), manifest
+
+
+def _missed(spool: Spool, part_id: str, manifest: Manifest) -> list[str]:
     """Files in the part that no manifest names, its own or a late part's."""
     named: set[str] = set()
-    k, manifest = 0, read_manifest(spool, part_id)
-    while manifest is not None:
-        named |= {instance.file for instance in manifest.instances} | set(manifest.duplicates)
-        k += 1
-        manifest = read_manifest(spool, late_id(part_id, k))
+    for made in (manifest, *(made for _, made in _late(spool, part_id))):
+        named |= {instance.file for instance in made.instances} | set(made.duplicates)
     return [name for name in _files(spool, part_id) if name not in named]
 
 
-def _close_late(spool: Spool, part: Part, names: list[str], config: str) -> tuple[str, ...]:
-    k = 1
-    while read_manifest(spool, late_id(part.id, k)) is not None:
-        k += 1
+def _make_late(spool: Spool, part: Part, names: list[str]) -> None:
+    k = 1 + sum(1 for _ in _late(spool, part.id))
     late = replace(part, id=late_id(part.id, k), late_of=part.id, opened_at=spool.now())
     open_part(spool, late)
-    return _make_unit(spool, late, _make_manifest(spool, late, [_facts_of(spool, name) for name in names]), config)
+    _make_manifest(spool, late, [_facts_of(spool, name) for name in names])
 
 
 def _files(spool: Spool, part_id: str) -> list[str]:

@@ -66,9 +66,18 @@ def live_pins(spool: Spool, folder: str, follow: timedelta) -> dict[str, Pin]:
     return {pin.route: pin for pin in newest if pin is not None and not spool.lapsed(pin.made_at, follow)}
 
 
-def put_pin(spool: Spool, folder: str, pin: Pin) -> Pin:
-    """Pin a choice as the next epoch of its route; returns the pin that stands, ours or the one that was faster."""
+def put_pin(spool: Spool, folder: str, pin: Pin, follow: timedelta = timedelta(0)) -> Pin:
+    """Pin a choice as the next epoch of its route; returns the pin that stands, ours or the one that was faster.
+
+    Args:
+        spool: the spool.
+        folder: of the study's pins.
+        pin: the choice; its epoch is found here.
+        follow: a pin younger than this, made since `live_pins` was asked, stands.
+    """
     before = _newest(spool, folder, pin.route)
+    if before is not None and not spool.lapsed(before.made_at, follow):
+        return before
     epoch = 0 if before is None else before.epoch + 1
     name = f"{folder}/{pin.route}/{epoch:06}.json"
     spool.put_json(name, {**asdict(pin), "epoch": epoch, "made_at": pin.made_at.isoformat()})

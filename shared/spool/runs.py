@@ -6,6 +6,7 @@ parts/<id>/adopted-<k>            holds the run that an open part goes on under 
 
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from shared import owner
 from shared.spool.parts import Part
@@ -44,8 +45,7 @@ class Run:
 
 def is_running(spool: Spool, run: str) -> bool:
     """Whether a run goes on: its process lives, or cannot be seen and its lease has not run out."""
-    beats = spool.store.list(f"runs/{run}")
-    facts = spool.read_json(f"runs/{run}/{beats[-1]}") if beats else None
+    facts = _newest_beat(spool, run)
     if facts is None:
         return False
     alive = owner.is_alive(facts["owner"])
@@ -61,9 +61,18 @@ def run_of(spool: Spool, part: Part) -> str:
 
 def adopt(spool: Spool, part: Part, run: str) -> bool:
     """Take over an open part of a run that ended; False when it goes on, or somebody else was faster."""
+    name = f"parts/{part.id}/adopted-{len(_adoptions(spool, part)):04}"
     if is_running(spool, run_of(spool, part)):
         return False
-    return spool.store.put_new(f"parts/{part.id}/adopted-{len(_adoptions(spool, part)):04}", run.encode())
+    return spool.store.put_new(name, run.encode())
+
+
+def _newest_beat(spool: Spool, run: str) -> dict[str, Any] | None:
+    """The newest beat; looked for again when it was replaced meanwhile; None when the run ended or never was."""
+    while beats := spool.store.list(f"runs/{run}"):
+        if facts := spool.read_json(f"runs/{run}/{beats[-1]}"):
+            return facts
+    return None
 
 
 def _adoptions(spool: Spool, part: Part) -> list[str]:

@@ -1,7 +1,7 @@
 """The records of a unit and the rules by which one follows another. No I/O, no clock, no globals."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ class State:
         faults: workers that died or broke at this stage.
         since: when this stage was first tried; `give_up` counts from here.
         owner: who works, as `shared.owner` writes it.
-        lease: a `working` record counts as abandoned after this, unless its owner is provably alive.
+        lease: a `working` record counts as abandoned after this, also when its owner lives: it may hang.
         reason: why it waits or is held, without patient data.
         dead_letter_class: of a held unit.
         config: hash of the configuration in force for it.
@@ -71,7 +71,7 @@ class Retry:
 
     def wait(self, tries: int, jitter: float) -> timedelta:
         """The wait after so many failed tries (from 0), shortened by up to a quarter; jitter is in 0..1."""
-        doubled: timedelta = min(self.first * (1 << min(tries, 30)), self.longest)
+        doubled: timedelta = min(self.first * (1 << min(tries, 20)), self.longest)
         return doubled * (1 - jitter / 4)
 
 
@@ -169,7 +169,7 @@ def discarded(state: State, *, now: datetime, by: str, why: str) -> State:
 
 def to_json(state: State) -> dict[str, Any]:
     """A record as it is written: only what differs from the default; times in ISO 8601 with their zone."""
-    written = {key: value for key, value in asdict(state).items() if value not in (None, "", 0, {}) or key == "n"}
+    written = {key: value for key, value in vars(state).items() if value not in (None, "", 0, {}) or key == "n"}
     return {key: value.isoformat() if key in _TIMES else value for key, value in written.items()}
 
 

@@ -113,37 +113,63 @@ class Store:
 
         Raises:
             FileNotFoundError: nobody made it, or it was deleted.
+            StorageError: refused.
         """
-        return (self.root / name).open("rb")
+        path = self.root / name
+        try:
+            return path.open("rb")
+        except (FileNotFoundError, NotADirectoryError):
+            raise
+        except OSError as error:
+            raise storage_error("open", path, error) from error
 
     def path(self, name: str) -> Path:
         """Where the name lies on this machine, for what reads by file descriptor."""
         return self.root / name
 
     def list(self, prefix: str) -> list[str]:
-        """Names (and folders) directly below a prefix, without it, sorted; empty when there is none."""
+        """Names (and folders) directly below a prefix, without it, sorted; empty when there is none.
+
+        Raises:
+            StorageError: refused.
+        """
+        folder = self.root / prefix
         try:
-            return sorted(os.listdir(self.root / prefix))  # noqa: PTH208  (names only: no Path per entry)
+            return sorted(os.listdir(folder))  # noqa: PTH208  (names only: no Path per entry)
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise storage_error("list", folder, error) from error
 
     def delete(self, name: str) -> None:
-        """Take a name away; its folder goes too when that leaves it empty. Harmless when it is not there."""
+        """Take a name away; its folder goes too when that leaves it empty. Harmless when it is not there.
+
+        Raises:
+            StorageError: refused; the name may still be there.
+        """
         path = self.root / name
         self._step(f"before delete {name}")
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error("delete", path, error) from error
         with contextlib.suppress(OSError):
             path.parent.rmdir()
         self._step(f"after delete {name}")
 
     def read(self, name: str) -> bytes | None:
-        """The bytes under a name, or None when there is no such name."""
+        """The bytes under a name, or None when there is no such name.
+
+        Raises:
+            StorageError: refused.
+        """
         try:
             with self.open(name) as file:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise storage_error("read", self.root / name, error) from error
 
     def clear_drafts(self) -> int:
         """Delete temporary files of processes that ended; returns how many."""
@@ -177,7 +203,8 @@ class Store:
             sync_folder(target.parent)
         except OSError as error:
             if made:
-                target.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    target.unlink()
             raise storage_error("fsync the folder", target.parent, error) from error
         return made
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.errors import SupersededError
+from shared.errors import StorageError, SupersededError
 from shared.spool.states import State, from_json, to_json
 from shared.spool.store import Store
 
@@ -57,6 +57,15 @@ class Units:
         states = [from_json(record) for record in records]
         return Unit(id=unit, order=records[0]["order"], state=states[-1], made_at=states[0].at, facts=merged(states))
 
+    def outline(self, unit: str) -> Unit | None:
+        """A unit without its facts: two records are read, however many it has."""
+        numbers = self._numbers(unit)
+        if not numbers:
+            return None
+        first = self._read(unit, numbers[0])
+        state = from_json(self._read(unit, numbers[-1]))
+        return Unit(id=unit, order=first["order"], state=state, made_at=from_json(first).at, facts={})
+
     def history(self, unit: str) -> list[State]:
         """All records, oldest first: the unit's story."""
         return [from_json(self._read(unit, n)) for n in self._numbers(unit)]
@@ -84,8 +93,17 @@ class Units:
         return self._store.put_new(f"{self.folder}/{unit}/{n:08}.json", body)
 
     def _read(self, unit: str, n: int) -> dict[str, Any]:
-        with self._store.open(f"{self.folder}/{unit}/{n:08}.json") as file:
-            record: dict[str, Any] = json.load(file)
+        """A record as it was written.
+
+        Raises:
+            ValueError: it cannot be read; the records of other units may well be.
+        """
+        try:
+            record = json.loads(self._store.read(f"{self.folder}/{unit}/{n:08}.json") or b"")
+        except StorageError as error:
+            raise ValueError(f"record {n} of {unit} cannot be read") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"record {n} of {unit} is not an object")
         return record
 
 

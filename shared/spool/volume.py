@@ -15,7 +15,8 @@ from shared.spool.store import sync_folder
 log = structlog.get_logger()
 MARKER = "dcmrelay-volume.json"
 _FOLDERS = ("spool", "run")
-_OURS_BEFORE = frozenset({"broker", "run"})
+# What may stand there before: the private broker's folder, and what mkfs leaves in a new file system.
+_OURS_BEFORE = frozenset({"broker", "run", "lost+found"})
 
 
 def prepare(config: Config) -> Spool:
@@ -64,7 +65,10 @@ def is_mounted(config: Config) -> bool:
 def _make(config: Config, folder: Path) -> None:
     """Make a new data folder: the keys first, the marker last, so that a marker means that all keys were made."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if strangers := sorted(set(os.listdir(folder)) - _OURS_BEFORE - _key_names(config)):  # noqa: PTH208
+    strangers = _strangers(config, folder)
+    if (folder / MARKER).exists():
+        return  # another worker made it meanwhile
+    if strangers:
         raise StartError(
             _line(
                 folder, f"is not a relay's data folder (no {MARKER}, but {strangers[0]}): is the right volume mounted?"
@@ -93,10 +97,21 @@ def _key_names(config: Config) -> set[str]:
     return {profile.key_file for profile in config.profiles.values()}
 
 
+def _strangers(config: Config, folder: Path) -> list[str]:
+    """Names in a folder that no making of it leaves there, not even one that was killed."""
+    ours = _key_names(config) | {MARKER}
+    names = set(os.listdir(folder)) - _OURS_BEFORE - _key_names(config)  # noqa: PTH208
+    return sorted(name for name in names if not any(name.startswith(_aside(it)) for it in ours))
+
+
+def _aside(name: str) -> str:
+    return f".{name}.aside-"
+
+
 def _put_new(path: Path, text: str) -> None:
     """Write a small file whole, or leave the one that another process made at the same time."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(aside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    aside = path.with_name(_aside(path.name) + secrets.token_hex(8))
+    fd = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         os.write(fd, text.encode())
         os.fsync(fd)

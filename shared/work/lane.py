@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from shared.broker import Consumer, Delivered, Publisher, topology
-from shared.errors import BrokerError
+from shared.broker import Consumer, Delivered, Publisher, elects, topology
+from shared.errors import BrokerError, StorageError
 from shared.messages import decode_bell
 from shared.service import Service, stop_by_force
 from shared.spool.states import Retry
-from shared.work.loop import serve
+from shared.work.loop import UNREADABLE, serve
 from shared.work.said import ring_of
 from shared.work.worker import Handle, Worker
 
@@ -64,10 +64,18 @@ class Lane:
     def _let_go(self, delivered: Delivered) -> bool:
         """Ring again in ten minutes for a message that was kept long; the work, if it was begun, goes on without it."""
         try:
-            bell = decode_bell(delivered.body)
-            unit = self._service.spool.units(bell.unit).load(bell.unit)
-            if unit is not None:
-                self.publisher.ring([ring_of(unit, unit.state, _RELEASED_FOR)])
-        except (BrokerError, ValueError):
+            if not elects(delivered.queue):
+                self._postpone(delivered)
+        except (BrokerError, StorageError, *UNREADABLE):
             return False
         return True
+
+    def _postpone(self, delivered: Delivered) -> None:
+        try:
+            bell = decode_bell(delivered.body)
+        except ValueError:
+            self.publisher.set_aside(delivered.body)
+            return
+        unit = self._service.spool.units(bell.unit).load(bell.unit)
+        if unit is not None:
+            self.publisher.ring([ring_of(unit, unit.state, _RELEASED_FOR)])

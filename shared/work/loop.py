@@ -5,18 +5,20 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
-from tenacity import RetryError, Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential_jitter
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential, wait_random
 from tenacity.nap import sleep_using_event
 
 from shared import metrics
 from shared.broker import Consumer, Delivered, Publisher
-from shared.errors import BrokerError, StorageError
+from shared.errors import BrokerError, StorageError, where
 from shared.messages import decode_bell
 from shared.work.said import Said
 from shared.work.worker import Worker
 
 log = structlog.get_logger()
 R = TypeVar("R")
+# What a damaged record makes of reading it; the sweep goes on counting the unit, and others are not kept waiting.
+UNREADABLE = (ValueError, TypeError, KeyError, OSError)
 
 
 def serve(
@@ -66,7 +68,7 @@ def insistently(stopping: threading.Event, act: Callable[[], R]) -> R:
     """
     return Retrying(
         retry=retry_if_exception_type((BrokerError, StorageError)),
-        wait=wait_exponential_jitter(initial=0.2, max=5, jitter=0.3),
+        wait=wait_exponential(multiplier=0.2, max=5) + wait_random(0, 0.3),
         sleep=sleep_using_event(stopping),
         stop=stop_when_event_set(stopping),
     )(act)
@@ -80,5 +82,9 @@ def _answer(publisher: Publisher, worker: Worker, delivered: Delivered) -> None:
         metrics.UNREADABLE.inc()
         insistently(worker.stopping, lambda: publisher.set_aside(delivered.body))
         return
-    words = insistently(worker.stopping, lambda: worker.look(bell, redelivered=delivered.redelivered))
+    try:
+        words = insistently(worker.stopping, lambda: worker.look(bell, redelivered=delivered.redelivered))
+    except UNREADABLE as error:
+        log.error("unreadable_record", unit=bell.unit, error=type(error).__name__, at=where(error))
+        return
     insistently(worker.stopping, lambda: publish(publisher, words, delivered.message_id))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
-from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential, wait_random
 from tenacity.nap import sleep_using_event
 
 from shared import metrics, owner
@@ -132,7 +132,7 @@ class Worker:
         """Write the settling record, however long the disk refuses: a live owner's unit is nobody else's to take."""
         for attempt in Retrying(
             retry=retry_if_exception_type(StorageError),
-            wait=wait_exponential_jitter(initial=0.1, max=10),
+            wait=wait_exponential(multiplier=0.1, max=10) + wait_random(0, 1),
             sleep=sleep_using_event(self.stopping),
             stop=stop_when_event_set(self.stopping),
             reraise=True,

@@ -1,0 +1,253 @@
+"""The router's consumer: decided once, under the configuration of the closing, and never by a guess."""
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumers.router.handler import Router
+from shared.messages import Bell, Ring
+from shared.outcomes import Done
+from shared.spool.deliveries import order_from_json
+from shared.spool.pins import live_pins, study_pins
+from shared.spool.states import State
+from tests.consumers.bench import ALL, RELAY, STUDY, Bench, bench, data_set, data_sets
+
+MODALITIES = """
+[[route]]
+name = "structured"
+match = { Modality = "SR" }
+to = ["reading"]
+last = true
+[[route]]
+name = "images"
+match = { Modality = ["CT", "MR"] }
+to = ["archive"]
+"""
+OUTSIDE = """
+[[route]]
+name = "all"
+to = ["archive"]
+profile = "basic"
+"""
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Bench:
+    return bench(tmp_path)
+
+
+def routed(relay: Bench, part: str) -> State:
+    relay.look(part, Router(relay.spool).handle)
+    state = relay.spool.parts.newest(part)
+    assert state is not None
+    return state
+
+
+def decision(relay: Bench, part: str) -> dict[str, Any]:
+    content = relay.spool.read_json(f"parts/{part}/decision.json")
+    assert content is not None
+    return content
+
+
+def went_to(relay: Bench, part: str) -> list[str]:
+    assert routed(relay, part).outcome == "routed"
+    return [str(order["destination"]) for order in decision(relay, part)["deliveries"]]
+
+
+def assert_held(state: State, words: str) -> None:
+    assert (state.status, state.dead_letter_class) == ("held", "policy")
+    assert words in state.reason
+
+
+def test_a_part_becomes_deliveries_and_a_bell_for_each(relay: Bench) -> None:
+    part = relay.part(*data_sets(2))
+    said = relay.look(part, Router(relay.spool).handle)
+    order = order_from_json(decision(relay, part)["deliveries"][0])
+    assert said.rings == (Ring(routing_key="send.archive", bell=Bell(unit=order.id, n=0), journey=part),)
+    state = relay.spool.deliveries.newest(order.id)
+    assert state is not None
+    assert (state.n, state.stage, state.status) == (0, "send", "waiting")
+    assert relay.spool.store.list("active/deliveries") == [order.id]
+
+
+def test_a_part_for_another_form_is_rendered_first(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + OUTSIDE)
+    said = relay.look(relay.part(data_set()), Router(relay.spool).handle)
+    assert [ring.routing_key for ring in said.rings] == ["render"]
+
+
+def test_an_instance_no_route_wants_is_held(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + MODALITIES)
+    part = relay.part(data_set(Modality="US"))
+    assert_held(routed(relay, part), "no route wants it: source 'ct-1', 1 instances")
+    assert relay.spool.read_json(f"parts/{part}/decision.json") is None
+    assert relay.spool.store.list("deliveries") == []
+
+
+def test_a_study_goes_where_any_of_its_instances_matches(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + MODALITIES)
+    assert went_to(relay, relay.part(data_set(1, Modality="US"), data_set(2, Modality="MR"))) == ["archive"]
+
+
+def test_an_instance_that_cannot_be_read_goes_where_the_others_go(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + MODALITIES)
+    part = relay.part(*data_sets(2))
+    relay.spool.store.path(relay.manifest(part).instances[0].file).write_bytes(b"not DICOM")
+    assert went_to(relay, part) == ["archive"]
+
+
+def test_a_part_of_nothing_readable_is_held_where_a_rule_must_read_it(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + MODALITIES)
+    part = relay.part(data_set())
+    relay.spool.store.path(relay.manifest(part).instances[0].file).write_bytes(b"not DICOM")
+    assert_held(routed(relay, part), "no route wants it")
+
+
+def test_whoever_comes_second_reads_the_decision_of_the_first(relay: Bench) -> None:
+    part = relay.part(data_set())
+    first = Router(relay.spool).handle(relay.claim(part))
+    before = decision(relay, part)
+    relay.now += timedelta(hours=1)
+    assert Router(relay.spool).handle(relay.claim(part)) == first
+    assert decision(relay, part) == before
+
+
+def test_two_routers_at_one_part_make_one_decision(relay: Bench) -> None:
+    part, gate = relay.part(data_set()), threading.Barrier(2)
+    answers: list[object] = []
+
+    def race() -> None:
+        claim = relay.claim(part)
+        gate.wait()
+        answers.append(Router(relay.spool).handle(claim))
+
+    threads = [threading.Thread(target=race) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers[0] == answers[1]
+    assert isinstance(answers[0], Done)
+    assert len(relay.spool.store.list("deliveries")) == 1
+
+
+def test_a_bell_is_not_rung_for_a_delivery_that_somebody_has_begun(relay: Bench) -> None:
+    part = relay.part(data_set())
+    answer = Router(relay.spool).handle(relay.claim(part))
+    assert isinstance(answer, Done)
+    delivery = answer.rings[0].bell.unit
+    relay.look(delivery, lambda _: Done(outcome="delivered"))
+    assert Router(relay.spool).handle(relay.claim(part)) == Done(outcome="routed")
+
+
+def test_a_part_is_decided_under_the_configuration_it_was_closed_under(relay: Bench) -> None:
+    part = relay.part(data_set())
+    relay.configure(RELAY + ALL.replace("archive", "reading"))
+    assert went_to(relay, part) == ["archive"]
+    assert went_to(relay, relay.part(data_set(2, study="1.9"), study="1.9")) == ["reading"]
+
+
+def test_a_late_part_follows_the_pin_after_the_rules_changed(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + MODALITIES)
+    assert went_to(relay, relay.part(data_set(Modality="CT"))) == ["archive"]
+    relay.configure(RELAY + MODALITIES.replace('["CT", "MR"]', '"MR"'))
+    assert went_to(relay, relay.part(data_set(2, Modality="CT"))) == ["archive"]
+
+
+def test_a_late_part_that_a_last_route_wants_follows_the_pin_all_the_same(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + MODALITIES)
+    went_to(relay, relay.part(data_set(Modality="CT")))
+    assert sorted(went_to(relay, relay.part(data_set(2, Modality="SR")))) == ["archive", "reading"]
+
+
+def test_a_late_part_keeps_the_destination_of_its_route(relay: Bench) -> None:
+    went_to(relay, relay.part(data_set()))
+    relay.configure(RELAY + ALL.replace("archive", "reading"))
+    assert went_to(relay, relay.part(data_set(2))) == ["archive"]
+
+
+def test_a_late_part_keeps_the_profile_as_it_was_pinned(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + OUTSIDE)
+    went_to(relay, first := relay.part(data_set()))
+    relay.configure(RELAY + '[profile.basic.set_after]\nPatientSex = "O"\n' + OUTSIDE)
+    went_to(relay, second := relay.part(data_set(2)))
+    forms = [decision(relay, part)["deliveries"][0]["form"] for part in (first, second)]
+    assert forms[0] == forms[1]
+
+
+def test_the_same_study_under_another_called_ae_title_is_chosen_for_anew(relay: Bench) -> None:
+    went_to(relay, relay.part(data_set()))
+    relay.configure(RELAY + ALL.replace("archive", "reading"))
+    assert went_to(relay, relay.part(data_set(2), called="OTHER")) == ["reading"]
+
+
+def test_a_pin_is_not_followed_for_ever(relay: Bench) -> None:
+    went_to(relay, relay.part(data_set()))
+    relay.now += relay.config.relay.follow
+    relay.configure(RELAY + ALL.replace("archive", "reading"))
+    assert went_to(relay, relay.part(data_set(2))) == ["reading"]
+
+
+def test_a_late_part_whose_destination_was_changed_is_held(relay: Bench) -> None:
+    went_to(relay, relay.part(data_set()))
+    relay.configure(RELAY.replace("port = 104", "port = 204") + ALL)
+    assert_held(routed(relay, relay.part(data_set(2))), "destination 'archive' of route 'all' is gone or was changed")
+
+
+def test_a_late_part_whose_route_is_gone_is_held(relay: Bench) -> None:
+    went_to(relay, relay.part(data_set()))
+    relay.configure(RELAY + ALL.replace('"all"', '"another"'))
+    assert_held(routed(relay, relay.part(data_set(2))), "route 'all', which earlier parts of the study took, is gone")
+
+
+def test_a_late_part_whose_profile_is_gone_is_held(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + OUTSIDE)
+    went_to(relay, relay.part(data_set()))
+    relay.configure(RELAY.replace("[profile.basic]", "[profile.other]") + OUTSIDE.replace('"basic"', '"other"'))
+    assert_held(routed(relay, relay.part(data_set(2))), "profile 'basic' of route 'all' is gone")
+
+
+def test_a_part_of_a_source_that_is_configured_no_more_is_held(relay: Bench) -> None:
+    part = relay.part(data_set(), source="somebody")
+    assert_held(routed(relay, part), "source 'somebody' is not configured any more")
+
+
+def test_a_part_whose_profile_has_lost_its_key_is_held(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + OUTSIDE)
+    relay.config.key_path(relay.config.profiles["basic"]).unlink()
+    assert_held(routed(relay, relay.part(data_set())), "restore it from a backup")
+
+
+def test_a_part_whose_configuration_is_not_in_the_spool_is_a_bug(relay: Bench) -> None:
+    part = relay.part(data_set())
+    relay.spool.store.delete(f"config/{relay.config.hash}.json")
+    state = routed(relay, part)
+    assert (state.status, state.dead_letter_class) == ("held", "bug")
+
+
+def test_pins_are_kept_once_per_study_and_route(relay: Bench) -> None:
+    for number in (1, 2):
+        went_to(relay, relay.part(data_set(number)))
+    pins = live_pins(relay.spool, study_pins(STUDY, "DCMRELAY"), timedelta(days=7))
+    assert {name: pin.epoch for name, pin in pins.items()} == {"all": 0}
+
+
+def test_two_routers_at_two_parts_of_a_study_make_one_pin(relay: Bench) -> None:
+    parts = [relay.part(data_set(number)) for number in (1, 2)]
+    relay.configure(RELAY + ALL.replace("archive", "reading"))
+    parts += [relay.part(data_set(3))]
+    gate = threading.Barrier(len(parts))
+
+    def race(part: str) -> None:
+        gate.wait()
+        relay.look(part, Router(relay.spool).handle)
+
+    threads = [threading.Thread(target=race, args=(part,)) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({decision(relay, part)["deliveries"][0]["destination"] for part in parts}) == 1

@@ -1,0 +1,342 @@
+"""A delivery sent to peers that answer every which way, and what the records say then."""
+
+import hashlib
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from consumers.sender import sending
+from consumers.sender.handler import Sender
+from consumers.sender.sending import Pace
+from shared.dimse import CALLED_NOT_RECOGNIZED
+from shared.errors import HandedBackError
+from shared.spool.parts import Instance
+from shared.spool.states import State
+from tests.consumers.bench import Bench, bench, data_set, data_sets, stored, wheel, write
+from tests.consumers.sender.peer import ABORT, QUICK, Peer, aimed, listening
+from tests.peers import free_port, store_scp
+
+
+def sender(relay: Bench, **more: object) -> Sender:
+    destination = relay.config.destination("archive")
+    assert destination is not None
+    arguments = {"may_send": lambda: None, "stopping": relay.stopping, "timeouts": QUICK, **more}
+    return Sender(relay.spool, destination, **arguments)  # type: ignore[arg-type]
+
+
+def after(relay: Bench, delivery: str, ours: Sender) -> State:
+    """The delivery's newest record after one look at it."""
+    relay.look(delivery, ours.handle)
+    state = relay.spool.deliveries.newest(delivery)
+    assert state is not None
+    return state
+
+
+def sent(relay: Bench, peer: Peer, *files: Path | Dataset, tries: int = 1) -> tuple[str, State]:
+    """A delivery of these instances and its newest record after so many tries."""
+    aimed(relay, peer.port)
+    delivery = relay.delivery(relay.part(*files))
+    states = [after(relay, delivery, sender(relay)) for _ in range(tries)]
+    return delivery, states[-1]
+
+
+def test_every_instance_arrives_byte_for_byte_in_one_association(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        delivery, state = sent(relay, peer, *data_sets(3))
+        manifest = relay.manifest(relay.spool.deliveries.load(delivery).order["part"])  # type: ignore[union-attr]
+    assert (state.status, state.outcome) == ("final", "delivered")
+    assert peer.kept == {it.sop_instance_uid: it.sha256 for it in manifest.instances}
+    assert [(p.calling_ae_title, p.called_ae_title) for p in peer.callers] == [("DCMRELAY", "ARCHIVE")]
+    assert relay.facts(delivery)["delivered"] == {"0": "0000", "1": "0000", "2": "0000"}
+
+
+@pytest.mark.parametrize("status", [0x0000, 0xB000, 0x0111])
+def test_success_a_warning_and_a_duplicate_are_delivered_with_their_status_on_record(
+    tmp_path: Path, status: int
+) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer(script=[status])) as peer:
+        delivery, state = sent(relay, peer, data_set())
+    assert (state.status, state.outcome) == ("final", "delivered")
+    assert relay.facts(delivery)["delivered"] == {"0": f"{status:04X}"}
+
+
+@pytest.mark.parametrize("status", [0xA700, 0x0110])
+def test_a_transient_status_waits_and_goes_on_where_it_stopped(tmp_path: Path, status: int) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer(script=[0, status])) as peer:
+        delivery, state = sent(relay, peer, *data_sets(3))
+        assert (state.status, state.tries) == ("waiting", 1)
+        assert f"{status:04X}" in state.reason
+        assert after(relay, delivery, sender(relay)).status == "final"
+    assert peer.got == ["1.2.3.4.1.1", "1.2.3.4.1.2", "1.2.3.4.1.2", "1.2.3.4.1.3"]
+
+
+@pytest.mark.parametrize("status", [0xA900, 0xC001, 0x0122])
+def test_a_refused_instance_is_held_alone(tmp_path: Path, status: int) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer(script=[0, status])) as peer:
+        delivery, state = sent(relay, peer, *data_sets(3))
+    assert (state.status, state.dead_letter_class) == ("held", "refused")
+    assert state.reason.startswith("1 of 3 instances refused")
+    assert f"{status:04X}" in state.reason
+    assert state.reason.endswith("2 delivered")
+    assert list(relay.facts(delivery)["delivered"]) == ["0", "2"]
+
+
+def test_an_unknown_status_is_never_success_and_a_refusal_in_the_end(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer(always={"1.2.3.4.1.1": 0xFFFF})) as peer:
+        delivery, state = sent(relay, peer, *data_sets(2), tries=sending.UNKNOWN_TRIES)
+        assert (state.status, state.reason) == ("waiting", "the destination answered FFFF unknown status")
+        assert "delivered" not in relay.facts(delivery)
+        state = after(relay, delivery, sender(relay))
+    assert (state.status, state.dead_letter_class) == ("held", "refused")
+    assert list(relay.facts(delivery)["delivered"]) == ["1"]
+
+
+def test_only_what_is_missing_is_sent_after_an_abort(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer(script=[0, 0, ABORT])) as peer:
+        delivery, state = sent(relay, peer, *data_sets(5))
+        assert state.status == "waiting"
+        assert list(relay.facts(delivery)["delivered"]) == ["0", "1"]
+        assert after(relay, delivery, sender(relay)).status == "final"
+    assert peer.got == [f"1.2.3.4.1.{n}" for n in (1, 2, 3, 4, 5)]
+
+
+def test_progress_is_on_record_before_the_study_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "SLICE_INSTANCES", 2)
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        delivery, _ = sent(relay, peer, *data_sets(5))
+    slices = [
+        sorted(state.facts["delivered"])
+        for state in relay.spool.deliveries.history(delivery)
+        if "delivered" in state.facts
+    ]
+    assert slices == [["0", "1"], ["2", "3"], ["4"]]
+
+
+def test_an_old_slice_is_recorded_though_it_is_not_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "SLICE_SECONDS", 0.0)
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        delivery, state = sent(relay, peer, *data_sets(3))
+    assert state.n == 1 + 3 + 1
+    assert len(relay.facts(delivery)["delivered"]) == 3
+
+
+def test_a_rejected_association_waits_with_the_reason(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer(rejection=CALLED_NOT_RECOGNIZED)) as peer:
+        _, state = sent(relay, peer, data_set())
+    assert (state.status, state.tries) == ("waiting", 1)
+    assert "called AE title not recognized" in state.reason
+
+
+def test_a_destination_that_is_down_becomes_a_dead_letter_when_the_time_is_up(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    aimed(relay, free_port())
+    delivery = relay.delivery(relay.part(data_set()))
+    assert after(relay, delivery, sender(relay)).status == "waiting"
+    relay.now += timedelta(hours=1)
+    state = after(relay, delivery, sender(relay))
+    assert (state.status, state.dead_letter_class) == ("held", "unreachable")
+    assert state.reason.startswith("gave up: cannot connect to 127.0.0.1:")
+
+
+def test_more_kinds_than_one_association_can_carry_go_in_several(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    files = [data_set(n, sop_class_uid=f"1.2.826.0.1.3680043.{n}") for n in range(1, 131)]
+    with listening(Peer()) as peer:
+        delivery, state = sent(relay, peer, *files)
+        assert (state.status, state.stage, state.tries) == ("waiting", "send", 0)
+        assert after(relay, delivery, sender(relay)).outcome == "delivered"
+    assert len(peer.callers) == 2
+    assert len(peer.kept) == 130
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 131073])
+def test_a_data_set_of_any_size_arrives_whole(tmp_path: Path, size: int) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        part = relay.part(data_set(1))
+        content = bytes(size)
+        made = stored(relay.spool, part, content, "1.2.840.10008.1.2.1", ("1.2.840.10008.5.1.4.1.1.2", "1.2.3"))
+        delivery = relay.delivery(with_only(relay, part, made))
+        assert after(relay, delivery, sender(relay)).outcome == "delivered"
+    assert peer.kept == {"1.2.3": hashlib.sha256(content).hexdigest()}
+
+
+def test_bytes_damaged_on_disk_are_held_and_the_others_go(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        part = relay.part(*data_sets(3))
+        flip_last_byte(relay.spool.store.path(relay.manifest(part).instances[1].file))
+        state = after(relay, delivery := relay.delivery(part), sender(relay))
+    assert (state.status, state.dead_letter_class) == ("held", "policy")
+    assert state.reason == "1 of 3 instances held (the bytes on disk are not those that were stored); 2 delivered"
+    assert sorted(peer.kept) == ["1.2.3.4.1.1", "1.2.3.4.1.3"]
+    assert list(relay.facts(delivery)["held"]) == ["1"]
+
+
+def test_a_file_that_is_gone_is_held_too(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        part = relay.part(data_set())
+        relay.spool.store.path(relay.manifest(part).instances[0].file).unlink()
+        state = after(relay, relay.delivery(part), sender(relay))
+    assert (state.status, peer.got) == ("held", [])
+
+
+def test_a_lost_ownership_hands_the_delivery_back_before_the_next_instance(tmp_path: Path) -> None:
+    relay, asked = bench(tmp_path), iter(range(100))
+
+    def may_send() -> None:
+        if next(asked) == 3:  # once for the association, then once for each instance
+            raise HandedBackError("another process owns it now")
+
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        delivery = relay.delivery(relay.part(*data_sets(4)))
+        state = after(relay, delivery, sender(relay, may_send=may_send))
+    assert (state.status, state.tries, state.faults) == ("waiting", 0, 0)
+    assert peer.got == ["1.2.3.4.1.1", "1.2.3.4.1.2"]
+    assert list(relay.facts(delivery)["delivered"]) == ["0", "1"]
+
+
+def test_a_stop_hands_the_delivery_back_with_its_progress(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+
+    def stop_after_two() -> None:
+        if len(peer.got) == 2:
+            relay.stopping.set()
+
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        delivery = relay.delivery(relay.part(*data_sets(4)))
+        state = after(relay, delivery, sender(relay, may_send=stop_after_two))
+        assert (state.status, state.tries) == ("waiting", 0)
+        assert list(relay.facts(delivery)["delivered"]) == ["0", "1", "2"]
+        relay.stopping.clear()
+        assert after(relay, delivery, sender(relay)).outcome == "delivered"
+    assert len(peer.got) == 4
+
+
+def test_a_destination_that_is_another_peer_now_gets_nothing(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        delivery = relay.delivery(relay.part(data_set()))
+        aimed(relay, peer.port)
+        state = after(relay, delivery, sender(relay))
+    assert (state.status, state.dead_letter_class) == ("held", "policy")
+    assert "another peer" in state.reason
+    assert peer.callers == []
+
+
+def test_the_pace_waits_until_the_average_fits() -> None:
+    now, waits = [100.0], []
+
+    class Stopping(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            now[0] += timeout or 0
+            return False
+
+    pace = Pace(1000.0, Stopping(), monotonic=lambda: now[0])
+    pace(500)
+    pace(2000)
+    now[0] += 60  # nothing to send for a minute saves nothing up
+    pace(1000)
+    assert waits == [0.5, 2.0, 1.0]
+
+
+def test_without_a_limit_the_pace_never_waits() -> None:
+    begun = time.monotonic()
+    Pace(None, threading.Event())(10**12)
+    assert time.monotonic() - begun < 1
+
+
+def test_real_files_of_every_encoding_reach_storescp_byte_for_byte(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    names = (
+        "CT_small.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_bigendian.dcm",
+        "SC_rgb_jpeg_dcmtk.dcm",
+        "MR_small_RLE.dcm",
+    )
+    with store_scp(tmp_path, "--unique-filenames") as scp:
+        aimed(relay, scp.port)
+        part = relay.part(*map(wheel, names))
+        assert after(relay, relay.delivery(part), sender(relay)).outcome == "delivered"
+        arrived = {tail_hash(path, it) for path in scp.files() for it in relay.manifest(part).instances}
+    assert arrived >= {it.sha256 for it in relay.manifest(part).instances}
+    assert len(scp.files()) == len(names)
+
+
+def test_kinds_that_storescp_does_not_accept_are_refused_and_the_others_delivered(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    implicit, big = (
+        write(tmp_path / f"{n}", data_set(n), syntax)
+        for n, syntax in ((1, ImplicitVRLittleEndian), (2, ExplicitVRBigEndian))
+    )
+    with store_scp(tmp_path, accept=("+xi",)) as scp:
+        aimed(relay, scp.port)
+        delivery = relay.delivery(relay.part(implicit, big, data_set(3)))
+        state = after(relay, delivery, sender(relay))
+        assert len(scp.files()) == 1
+    assert (state.status, state.dead_letter_class) == ("held", "refused")
+    assert state.reason.startswith(
+        "2 of 3 instances refused (the destination does not accept 1.2.840.10008.5.1.4.1.1.2 in "
+    )
+    assert list(relay.facts(delivery)["delivered"]) == ["0"]
+
+
+@pytest.mark.parametrize("option", ["--abort-after", "--abort-during"])
+def test_a_storescp_that_aborts_leaves_the_instance_in_doubt(tmp_path: Path, option: str) -> None:
+    relay = bench(tmp_path)
+    with store_scp(tmp_path, option) as scp:
+        aimed(relay, scp.port)
+        delivery = relay.delivery(relay.part(data_set()))
+        state = after(relay, delivery, sender(relay))
+    assert (state.status, state.tries) == ("waiting", 1)
+    assert "delivered" not in relay.facts(delivery)
+
+
+def test_a_storescp_that_refuses_every_association_is_tried_later(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with store_scp(tmp_path, "--refuse") as scp:
+        aimed(relay, scp.port)
+        state = after(relay, relay.delivery(relay.part(data_set())), sender(relay))
+    assert state.status == "waiting"
+    assert state.reason.startswith("association rejected")
+
+
+def with_only(relay: Bench, part: str, made: Instance) -> str:
+    """Makes a part's manifest name just this instance."""
+    name = f"parts/{part}/manifest.json"
+    relay.spool.store.delete(name)
+    relay.spool.put_json(name, {"instances": [vars(made)], "duplicates": []})
+    return part
+
+
+def flip_last_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def tail_hash(path: Path, instance: Instance) -> str:
+    """Hash of a file's last bytes, as many as an instance's data set has."""
+    return hashlib.sha256(path.read_bytes()[-instance.size :]).hexdigest()

@@ -1,0 +1,208 @@
+"""The ingress as a process of its own: killed, started again, traced, with a full disk; no broker anywhere."""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from itertools import groupby
+from os import geteuid
+from pathlib import Path
+
+import pytest
+import structlog
+from pydicom.data import get_testdata_file
+
+from producers.ingress.closing import Closing
+from producers.ingress.parts import OpenParts
+from shared.broker import Publisher, topology
+from shared.errors import PeerRejectedError
+from shared.messages import StudyCompleted
+from shared.spool.parts import active_parts
+from tests.consumers.bench import data_set, write
+from tests.peers import dcmsend, free_port, tool
+from tests.producers.ingress.running import Sample, associate, ingress, ingress_process, sample, store, stored
+from tests.shared.broker.ends import PART, ROUTE, publishing
+from tests.support import eventually
+
+FACT = StudyCompleted(id=PART, n=0, part=PART, source="ct-1", instances=1, bytes=1)
+
+
+def samples(folder: Path, count: int, begin: int = 0, **elements: object) -> list[Sample]:
+    """Small instances of one study."""
+    numbers = range(begin, begin + count)
+    return [sample(write(folder / f"{n}.dcm", data_set(n, **elements))) for n in numbers]
+
+
+def test_without_any_broker_instances_are_kept_and_their_part_closes(tmp_path: Path) -> None:
+    with ingress_process(tmp_path) as ours:
+        assert stored(ours.port, *samples(tmp_path, 3)) == [0, 0, 0]
+        (manifest,) = eventually(ours.manifests)
+        assert len(manifest.instances) == 3
+        assert ours.end(signal.SIGTERM) == 0
+        assert "not_told" in ours.log
+        assert "CANARY" not in ours.log
+
+
+def test_a_killed_ingress_goes_on_with_the_open_part_when_it_starts_again(tmp_path: Path) -> None:
+    with ingress_process(tmp_path) as ours:
+        first, rest = samples(tmp_path, 2), samples(tmp_path, 3, begin=2)
+        with associate(ours.port, *first) as association:
+            assert [store(association, it) for it in first] == [0, 0]
+            assert ours.end(signal.SIGKILL) == -signal.SIGKILL
+        (part,) = active_parts(ours.spool)
+        ours.start()
+        assert stored(ours.port, *rest, *first) == [0] * 5
+        (manifest,) = eventually(ours.manifests)
+        assert list(active_parts(ours.spool)) == [part]
+        assert {it.sop_instance_uid for it in manifest.instances} == {it.sop_instance_uid for it in first + rest}
+        assert len(manifest.instances) == 5
+
+
+def test_a_stopped_ingress_leaves_its_open_part_to_the_next(tmp_path: Path) -> None:
+    with ingress_process(tmp_path) as ours:
+        stored(ours.port, *samples(tmp_path, 1))
+        assert ours.end(signal.SIGTERM) == 0
+        assert ours.manifests() == []
+        ours.start()
+        assert "goes_on_with_open_part" in ours.log
+        (manifest,) = eventually(ours.manifests)
+        assert len(manifest.instances) == 1
+
+
+def test_temporary_files_of_a_killed_ingress_are_cleared_at_the_next_start(tmp_path: Path) -> None:
+    big = write(tmp_path / "big.dcm", data_set(1, PixelData=bytes(4 << 20), BitsAllocated=8))
+    with ingress_process(tmp_path) as ours:
+        sent = sample(big)
+        association = associate(ours.port, sent)
+        pieces = association._blocks(sent.path, sent.offset, len(sent.content), 0)
+        context = association.accepted_context(sent.sop_class_uid, sent.transfer_syntax_uid) or 0
+        block, _ = next(pieces)
+        from shared.dimse.commands import store_request
+
+        said = store_request(1, sent.sop_class_uid, sent.sop_instance_uid, None)
+        association._conversation.send_command(context, said)
+        association._conversation.send(association._conversation.data_pieces(context, block, is_last=False))
+        eventually(lambda: ours.spool.store.list("tmp"))
+        ours.end(signal.SIGKILL)
+        association.abort()
+        assert len(ours.spool.store.list("tmp")) == 1
+        ours.start()
+        assert ours.spool.store.list("tmp") == []
+        assert list(active_parts(ours.spool)) == []
+
+
+TRACED = "trace=fsync,fdatasync,link,linkat,sendmsg,sendto"
+_CALL = re.compile(r"(?P<pid>\d+) +(?P<call>\w+)\((?P<rest>.*)")
+
+
+def calls_of(trace: Path) -> Iterator[list[str]]:
+    """The traced calls of each thread that stored an instance, as words: what was done to what."""
+    lines = [match for line in trace.read_text(errors="replace").splitlines() if (match := _CALL.match(line))]
+    for _, calls in groupby(sorted(lines, key=lambda m: int(m["pid"])), key=lambda m: m["pid"]):
+        words = [word(match["call"], match["rest"]) for match in calls]
+        if any(it == "link instance" for it in words):
+            yield words
+
+
+def word(call: str, rest: str) -> str:
+    if call in ("fsync", "fdatasync"):
+        kinds = {"/tmp/": "file", "/instances>": "folder"}
+        return "fsync " + next(
+            (kind for end, kind in kinds.items() if end in rest.partition(")")[0].rpartition("spool")[2]), "other"
+        )
+    if call in ("link", "linkat"):
+        return "link instance" if "/instances/" in rest else "link other"
+    return "send"
+
+
+def test_success_is_sent_only_after_file_name_and_folder_are_on_stable_storage(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    strace = (tool("strace"), "-f", "-y", "-s", "0", "-e", TRACED, "-o", trace)
+    with ingress_process(tmp_path, *strace) as ours:
+        assert stored(ours.port, *samples(tmp_path, 5)) == [0] * 5
+        ours.end(signal.SIGTERM)
+    threads = list(calls_of(trace))
+    assert len(threads) == 1
+    (words,) = threads
+    assert words[0] == "send"
+    answered = " ".join(words[1:]).split("send")
+    stores = [answer for answer in answered if "link instance" in answer]
+    assert len(stores) == 5
+    for one in stores:
+        assert re.search(r"fsync file link instance( fsync other)* fsync folder\s*$", one), one
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB, at the place of a relay's folder."""
+    if geteuid() != 0:
+        pytest.skip("mounting a file system needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_refuses_what_does_not_fit_and_takes_it_when_there_is_room(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    sent = samples(tmp_path, 4, PixelData=bytes(8 << 20), BitsAllocated=8)
+    with ingress(small_disk) as ours:
+        with associate(ours.port, *sent) as association:
+            statuses = [store(association, it) for it in sent]
+        assert statuses == [0, 0, 0xA700, 0xA700]
+        assert ours.temporary() == []
+        assert (small_disk / "var/spool/tmp").is_dir()
+        filler = small_disk / "filler"
+        filler.write_bytes(bytes(7 << 20))
+        with pytest.raises(PeerRejectedError) as error:
+            associate(ours.port, *sent)
+        assert (error.value.result, error.value.source, error.value.reason) == (2, 3, 1)
+        filler.unlink()
+        ours.go_quiet()
+        (manifest,) = ours.closed()
+        assert [it.sop_instance_uid for it in manifest.instances] == [it.sop_instance_uid for it in sent[:2]]
+        for instance in manifest.instances:
+            ours.spool.store.path(instance.file).unlink()
+        assert stored(ours.port, *sent[2:]) == [0, 0]
+
+
+def test_the_router_is_told_of_a_closed_part(tmp_path: Path, broker_url: str) -> None:
+    with ingress(tmp_path) as ours, publishing(broker_url) as publisher:
+        stored(ours.port, *samples(tmp_path, 1))
+        ours.go_quiet()
+        ours.closed()
+        eventually(lambda: not ours.closing._to_tell.empty())
+        told = Closing(ours.spool, ours.config, OpenParts(), ours.run, ours.stopping)
+        told._to_tell = ours.closing._to_tell
+        import threading
+
+        telling = threading.Thread(target=told.tell_until_stopped, args=(publisher,))
+        telling.start()
+        eventually(lambda: publisher.depth(ROUTE) == 1)
+        ours.stopping.set()
+        telling.join()
+
+
+def test_a_fact_that_the_broker_does_not_take_stops_nobody(tmp_path: Path) -> None:
+    import threading
+
+    away = Publisher(f"amqp://nobody:s@127.0.0.1:{free_port()}/", topology([]), "test")
+    with ingress(tmp_path) as ours, structlog.testing.capture_logs() as lines:
+        telling = threading.Thread(target=ours.closing.tell_until_stopped, args=(away,))
+        telling.start()
+        for _ in range(2):
+            ours.closing._to_tell.put(FACT)
+        eventually(lambda: len([line for line in lines if line["event"] == "not_told"]) == 2)
+        ours.stopping.set()
+        telling.join()
+
+
+def test_a_study_of_real_files_from_dcmsend_is_one_part_each_study(tmp_path: Path) -> None:
+    names = ("CT_small.dcm", "MR_small.dcm", "rtplan.dcm")
+    files = [Path(str(get_testdata_file(name, download=False))) for name in names]
+    with ingress_process(tmp_path) as ours:
+        assert dcmsend(ours.port, *files, calling="CT1").returncode == 0
+        manifests = eventually(lambda: len(found := ours.manifests()) == 3 and found)
+        assert sorted(len(manifest.instances) for manifest in manifests or ()) == [1, 1, 1]

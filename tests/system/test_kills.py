@@ -1,0 +1,138 @@
+"""Whoever is killed in mid flight, nothing acknowledged is lost, and what is delivered twice is the same bytes.
+
+`-s` shows how long each took to recover.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.peers import StoreScp, store_scp, tool
+from tests.support import eventually
+from tests.system.images import all_hashes, ct_study, hashes
+from tests.system.relay import PROFILE, Relay, destination, relay_in, route
+from tests.system.streams import Stream
+
+WORKERS = ("ingress", "router", "anonymizer", "janitor", "sender archive", "sender reading")
+
+
+@dataclass
+class Flow:
+    """A relay with a private broker, a plain route and a de-identifying one, and who receives."""
+
+    relay: Relay
+    archive: StoreScp
+    reading: StoreScp
+
+    def counts(self) -> tuple[int, int]:
+        """Files received by archive and reading."""
+        return len(self.archive.files()), len(self.reading.files())
+
+    def flows(self, seconds: float = 30) -> None:
+        """Waits until both receive more than they have."""
+        archive, reading = self.counts()
+        eventually(lambda: self.counts()[0] > archive and self.counts()[1] > reading, seconds)
+
+    def all_delivered(self) -> bool:
+        """Whether every part is closed, routed and at both places."""
+        deliveries = [part["deliveries"] for part in self.relay.studies()]
+        return all(
+            len(of_part) == 2 and all(row["outcome"] == "delivered" for row in of_part) for of_part in deliveries
+        )
+
+    def holds(self, acknowledged: dict[str, str]) -> None:
+        """Everything acknowledged is at both places; one set of bytes per instance, whatever came twice."""
+        eventually(lambda: min(self.counts()) >= len(acknowledged), 40)
+        eventually(self.all_delivered, 40)
+        plain = all_hashes(self.archive.files())
+        assert {uid: {one} for uid, one in acknowledged.items()} == {uid: plain.get(uid) for uid in acknowledged}
+        clean = all_hashes(self.reading.files())
+        assert len(clean) == len(plain)
+        assert {len(different) for different in clean.values()} == {1}
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
+    folder = tmp_path_factory.mktemp("kills")
+    tool("rabbitmq-server")
+    with (
+        store_scp(folder, "--unique-filenames", ae_title="ARCHIVE") as archive,
+        store_scp(folder, "--unique-filenames", ae_title="READING") as reading,
+        relay_in(folder / "relay") as relay,
+    ):
+        relay.configure(
+            destination("archive", archive.port) + destination("reading", reading.port, "deidentified_only = true"),
+            PROFILE + route("archive", "archive") + route("reading", "reading", more='profile = "reading"'),
+        )
+        relay.start()
+        yield Flow(relay, archive, reading)
+
+
+def _restarted(pids: Callable[[], list[int]], killed: int) -> float:
+    """Waits until another process has taken the place; returns seconds."""
+    begun = time.monotonic()
+    eventually(lambda: [pid for pid in pids() if pid != killed], 30)
+    return time.monotonic() - begun
+
+
+def test_a_worker_killed_in_mid_flight_loses_nothing(flow: Flow, tmp_path: Path) -> None:
+    with Stream(flow.relay, tmp_path) as stream:
+        flow.flows()
+        for worker in WORKERS:
+            begun = time.monotonic()
+            killed = flow.relay.kill(*worker.split())
+            back = _restarted(partial(flow.relay.pids, *worker.split()), killed)
+            flow.flows()
+            print(f"recovery after kill -9 of {worker}: {back:.1f} s, {time.monotonic() - begun:.1f} s")
+    flow.holds(stream.acknowledged)
+    assert stream.associations_lost, "the ingress was killed between two associations: the test proves nothing"
+
+
+def test_a_broker_killed_in_mid_flight_loses_nothing(flow: Flow, tmp_path: Path) -> None:
+    with Stream(flow.relay, tmp_path) as stream:
+        flow.flows()
+        begun, killed = time.monotonic(), flow.relay.node_pid()
+        os.kill(killed, signal.SIGKILL)
+        back = _restarted(lambda: [pid for pid in [flow.relay.node_pid()] if pid], killed)
+        flow.flows(40)
+        print(f"recovery after kill -9 of rabbitmq: {back:.1f} s, {time.monotonic() - begun:.1f} s")
+    flow.holds(stream.acknowledged)
+
+
+def test_an_erased_broker_loses_no_study_that_waits(flow: Flow, tmp_path: Path) -> None:
+    flow.archive.stop()
+    files = ct_study(tmp_path / "study", 5)
+    flow.relay.send(files)
+    eventually(lambda: any(row["tries"] > 0 for row in flow.relay.deliveries("archive")))
+    killed, data = flow.relay.node_pid(), flow.relay.data / "broker/data"
+    os.kill(killed, signal.SIGKILL)
+    data.rename(data.with_name("erased"))
+    _restarted(lambda: [pid for pid in [flow.relay.node_pid()] if pid], killed)
+    flow.archive.start()
+    begun = time.monotonic()
+    eventually(lambda: hashes(files).items() <= hashes(_newest(flow.archive.files(), 5)).items(), 40)
+    print(f"delivered after the broker was erased: {time.monotonic() - begun:.1f} s")
+    assert data.is_dir()
+
+
+def test_the_whole_relay_killed_in_mid_flight_goes_on_when_started_again(flow: Flow, tmp_path: Path) -> None:
+    with Stream(flow.relay, tmp_path) as stream:
+        flow.flows()
+        flow.relay.kill_up()
+        eventually(lambda: not flow.relay.pids(), 15)
+        begun = time.monotonic()
+        flow.relay.start()
+        print(f"READY again: {time.monotonic() - begun:.1f} s")
+        flow.flows()
+        print(f"recovery after kill -9 of up: {time.monotonic() - begun:.1f} s")
+    flow.holds(stream.acknowledged)
+
+
+def _newest(files: list[Path], count: int) -> list[Path]:
+    return sorted(files, key=lambda file: file.stat().st_mtime)[-count:]

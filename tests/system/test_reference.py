@@ -1,0 +1,114 @@
+"""The reference configuration, and the relay that runs with what of it is built, with DCMTK's tools as peers."""
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from tests.peers import StoreScp, store_scp
+from tests.support import eventually
+from tests.system.images import ct_study, hashes
+from tests.system.reference import REFERENCE, built_copy
+from tests.system.relay import Relay, relay_in
+
+pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason=f"{REFERENCE} is not there")
+
+PSEUDONYMS = ("PatientID", "PatientName", "AccessionNumber")
+
+
+@dataclass
+class Hospital:
+    """A relay with a copy of the reference configuration, and its destinations."""
+
+    relay: Relay
+    archive: StoreScp
+    day_reading: StoreScp
+    research: StoreScp
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory, module_broker: str) -> Iterator[Hospital]:
+    folder = tmp_path_factory.mktemp("reference")
+    with (
+        store_scp(folder, ae_title="ARCHIVE") as archive,
+        store_scp(folder, ae_title="DAYREAD") as day_reading,
+        store_scp(folder, ae_title="RESEARCH") as research,
+        relay_in(folder / "relay", module_broker) as relay,
+    ):
+        ports = {"archive": archive.port, "day-reading": day_reading.port, "research": research.port}
+        text = built_copy(REFERENCE.read_text(encoding="utf-8"), port=relay.port, destinations=ports)
+        relay.config.write_text(text, encoding="utf-8")
+        relay.start()
+        yield Hospital(relay, archive, day_reading, research)
+        relay.stop()
+    shutil.rmtree(folder)
+
+
+def test_the_reference_configuration_passes_check(tmp_path: Path) -> None:
+    with relay_in(tmp_path) as relay:
+        shutil.copy(REFERENCE, relay.config)
+        checked = relay.run("check")
+    assert checked.returncode == 0
+    assert checked.stdout.splitlines()[-1].endswith(f"3 sources, 4 destinations, 3 routes, data in {relay.data}")
+    assert not relay.data.exists()
+
+
+def test_up_refuses_the_reference_configuration_and_names_what_is_not_built(tmp_path: Path) -> None:
+    with relay_in(tmp_path) as relay:
+        shutil.copy(REFERENCE, relay.config)
+        refused = relay.run("up")
+    assert refused.returncode == 2
+    named = [line for line in refused.stderr.splitlines() if "is not built in this version" in line]
+    assert [any(word in line for line in named) for word in ("patient-id", "one_of", "edit")] == [True] * 3
+    assert len(named) == len(refused.stderr.splitlines())
+
+
+def test_a_study_to_the_old_address_is_relayed_bit_by_bit(hospital: Hospital, tmp_path: Path) -> None:
+    files = ct_study(tmp_path, 3)
+    hospital.relay.send(files, "CONSOLE", called="OLDPACS")
+    eventually(lambda: hashes(files).items() <= hashes(hospital.archive.files()).items())
+
+
+def test_a_ct_study_is_de_identified_for_the_reading_service(hospital: Hospital, tmp_path: Path) -> None:
+    files = ct_study(tmp_path, 3)
+    hospital.relay.send(files, "CT1")
+    eventually(lambda: len(hospital.day_reading.files()) == 3)
+    originals, clean = [dcmread(file) for file in files], [dcmread(file) for file in hospital.day_reading.files()]
+    assert {ds.PatientIdentityRemoved for ds in clean} == {"YES"}
+    assert {(ds.InstitutionName, ds.StudyDate) for ds in clean} == {("HX", "20260304")}
+    assert all(re.fullmatch("HX[A-Z2-7]{12}", str(ds[word].value)) for ds in clean for word in PSEUDONYMS)
+    assert not {ds.SOPInstanceUID for ds in clean} & {ds.SOPInstanceUID for ds in originals}
+    assert {ds.PixelData for ds in clean} == {ds.PixelData for ds in originals}
+    assert len({ds.StudyInstanceUID for ds in clean}) == 1
+
+
+def test_300_instances_reach_the_primary_while_the_optional_destination_is_down_and_then_that_too(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.research.stop()
+    expected = hashes(files := ct_study(tmp_path, 300, size=512))
+    begun = time.monotonic()
+    hospital.relay.send(files, "MR1")
+    received = time.monotonic()
+    eventually(lambda: len(hospital.archive.files()) >= 300, 30)
+    delivered = time.monotonic()
+    print(f"300 CT: received at {300 / (received - begun):.0f}/s, at the primary {delivered - received:.1f} s later")
+    eventually(lambda: _outcomes(hospital, "archive", 300) == ["delivered"])
+    assert _outcomes(hospital, "research", 0) == [""]
+    assert expected.items() <= hashes(hospital.archive.files()).items()
+    hospital.research.start()
+    begun = time.monotonic()
+    eventually(lambda: _outcomes(hospital, "research", 300) == ["delivered"], 30)
+    print(f"300 CT: at the optional destination {time.monotonic() - begun:.1f} s after it came up")
+    assert hashes(hospital.research.files()) == expected
+
+
+def _outcomes(hospital: Hospital, destination: str, delivered: int) -> list[str]:
+    """Outcomes of the deliveries to a destination that brought so many instances there."""
+    found = [row for part in hospital.relay.studies() if part["source"] == "mr-1" for row in part["deliveries"]]
+    return [row["outcome"] for row in found if row["destination"] == destination and row["delivered"] == delivered]
