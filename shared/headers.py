@@ -1,7 +1,9 @@
 """The first elements of a stored instance, read with bounds; what pydicom raises becomes our error without its text."""
 
+import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +17,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from shared.dimse import is_uid
-from shared.errors import DataSetError
+from shared.errors import DataSetError, StorageError
 
 # Validation warnings quote values; what is wrong with a value matters only to the rule that reads it.
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
@@ -38,7 +40,8 @@ def read_identity(path: Path) -> Identity:
     """The UIDs of a Part 10 file.
 
     Raises:
-        DataSetError: not readable as DICOM.
+        DataSetError: not readable as DICOM, or gone.
+        StorageError: the disk refused.
     """
     header = read_header(path, _IDENTITY)
     return Identity(**dict(zip(Identity.__dataclass_fields__, (_uid(header, k) for k in _IDENTITY), strict=True)))
@@ -52,36 +55,46 @@ def read_header(path: Path, keywords: Iterable[str]) -> Dataset:
         keywords: DICOM keywords; nothing behind the highest of their tags is read.
 
     Raises:
-        DataSetError: not readable as DICOM.
+        DataSetError: not readable as DICOM, or gone.
+        StorageError: the disk refused.
     """
     tags: list[BaseTag | int] = [BaseTag(tag) for tag in map(tag_for_keyword, keywords) if tag is not None]
     offset, transfer_syntax = read_meta(path)
-    with path.open("rb") as file:
+    with _parsing("not readable as a DICOM data set"), path.open("rb") as file:
         file.seek(offset)
-        try:
-            return _read(file, transfer_syntax, [*tags, BaseTag(0x00080005)])
-        except Exception as error:  # noqa: BLE001  (parser boundary: pydicom raises what it meets, RecursionError too)
-            raise DataSetError(f"not readable as a DICOM data set ({type(error).__name__})") from None
+        return _read(file, transfer_syntax, [*tags, BaseTag(0x00080005)])
 
 
 def read_meta(path: Path) -> tuple[int, str]:
     """Where a Part 10 file's data set begins, in bytes, and its transfer syntax UID.
 
     Raises:
-        DataSetError: no usable file meta information (PS3.10 7.1).
+        DataSetError: no usable file meta information (PS3.10 7.1), or no file.
+        StorageError: the disk refused.
     """
-    try:
+    with _parsing("not a DICOM file"):
         meta = read_file_meta_info(path)
         return 144 + int(meta.FileMetaInformationGroupLength), str(meta.TransferSyntaxUID)
-    except OSError:
-        raise
+
+
+@contextmanager
+def _parsing(failed: str) -> Iterator[None]:
+    """The parser boundary: pydicom raises what it meets, RecursionError too; a disk that refuses is another matter."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataSetError("the file is gone") from None
     except Exception as error:  # noqa: BLE001  (parser boundary)
-        raise DataSetError(f"not a DICOM file ({type(error).__name__})") from None
+        # pydicom raises OSErrors of its own, about the bytes; they have no number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageError(f"an instance cannot be read: {os.strerror(error.errno)}") from None
+        raise DataSetError(f"{failed} ({type(error).__name__})") from None
 
 
 def _read(file: BinaryIO, transfer_syntax: str, tags: list[BaseTag | int]) -> Dataset:
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
-        file = BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), LARGEST_INFLATED_BYTES))
+        deflated = file.read(LARGEST_INFLATED_BYTES)  # deflating never makes it longer than it was, but for a few bytes
+        file = BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, LARGEST_INFLATED_BYTES))
     last = max(tags)
     header = read_dataset(
         file,

@@ -57,7 +57,7 @@ def decode_bell(body: bytes) -> Bell:
         message = json.loads(body)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError("body is not JSON") from error
-    if not isinstance(message, dict) or message.get("v") != VERSION:
+    if not isinstance(message, dict) or type(message.get("v")) is not int or message["v"] != VERSION:
         raise ValueError("unknown message version")
     unit, n = message.get("id"), message.get("n")
     if not isinstance(unit, str) or not _UNIT.fullmatch(unit):

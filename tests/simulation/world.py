@@ -14,7 +14,6 @@ from typing import Any, Protocol, Self
 
 from shared.broker.topology import rung_for
 from shared.config import Config, parse
-from shared.dimse import Timeouts
 from shared.errors import PeerAbortedError, PeerUnreachableError
 from shared.messages import Bell, Ring
 from shared.spool.deliveries import active_deliveries
@@ -103,7 +102,7 @@ class Message:
 
 SCRIPT = (
     ToSend("1.7771.1", "1.7771"), ToSend("1.7772.1", "1.7772"), ToSend("1.7771.2", "1.7771"),
-    ToSend("1.7773.1", "1.7773"), ToSend("1.7773.2", "1.7773", timedelta(seconds=20)),
+    ToSend("1.7773.1", "1.7773"), ToSend("1.7773.2", "1.7773", timedelta(seconds=10)),
 )  # fmt: skip
 
 
@@ -128,7 +127,7 @@ class World:
     lost: float = 0.1
     repeated: float = 0.2
     broken: float = 0.05
-    down_for: timedelta = timedelta(seconds=30)
+    down_for: timedelta = timedelta(seconds=12)
     unseen: bool = False
     begun: datetime = field(default_factory=lambda: datetime.now(UTC))
     elapsed: timedelta = timedelta(0)
@@ -148,15 +147,11 @@ class World:
         self.spool = Spool(self.root, clock=self.now)
         self.spool.keep_config(self.config.snapshot(), self.config.hash)
 
-    # The clock.
-
     def now(self) -> datetime:
         return self.begun + self.elapsed
 
     def monotonic(self) -> float:
         return self.elapsed.total_seconds()
-
-    # Who runs.
 
     def this_process(self) -> str:
         return "sim.0.1/0/0" if self.current is None else self.current.name
@@ -210,10 +205,7 @@ class World:
 
     # The receivers.
 
-    def request(
-        self, host: str, port: int, *, calling_ae_title: str, called_ae_title: str,
-        contexts: Sequence[tuple[str, Sequence[str]]], timeouts: Timeouts | None = None,
-    ) -> "Peer":  # fmt: skip
+    def request(self, host: str, port: int, **_: object) -> "Peer":
         destination = self.config.destinations[port - 1].name
         if destination == OPTIONAL and self.elapsed < self.down_for:
             raise PeerUnreachableError(f"cannot connect to {host}:{port}: Connection refused")
@@ -242,7 +234,7 @@ class World:
         return not (self.to_send or self.messages or self.unfinished())
 
     def duplicates(self) -> int:
-        return len(self.arrived) - len({(destination, uid) for destination, uid, _ in self.arrived})
+        return len(self.arrived) - len({arrival[:2] for arrival in self.arrived})
 
     def outputs(self, destination: str) -> dict[str, set[bytes]]:
         """What came at a destination, by SOP Instance UID."""
@@ -289,7 +281,7 @@ class Peer:
     ) -> None:
         return None
 
-    def accepted_context(self, sop_class_uid: str, transfer_syntax_uid: str) -> int:
+    def accepted_context(self, *_: str) -> int:
         return 1
 
     def store(self, file: Path, offset: int, length: int, *, sop_instance_uid: str, **_: Any) -> int:
