@@ -17,7 +17,7 @@ from shared.forms import ENGINE_VERSION, Form, rendition_id
 from shared.outcomes import Next, Outcome
 from shared.spool.deliveries import Order, order_from_json
 from shared.spool.keys import id_of_key, read_key
-from shared.spool.parts import Instance, Manifest, read_manifest
+from shared.spool.parts import Instance, Manifest, is_intact, read_manifest
 from shared.spool.pins import pinned_profile
 from shared.spool.renditions import CHUNK, Proof, chunks, output_name, put_proofs, read_proofs
 from shared.spool.spool import Spool
@@ -69,10 +69,13 @@ class Anonymizer:
             claim.record({})
 
     def _instance(self, order: Order, index: int, instance: Instance, rules: Rules) -> Proof:
+        path = self._spool.store.path(instance.file)
+        if not is_intact(path, instance):
+            reason = "the bytes on disk are not those that were received"
+            return Proof(index=index, input_sha256=instance.sha256, outcome="held", reason=reason)
         name = output_name(rendition_id(order.part, order.form), index)
         output = Output(self._spool.store.draft())
         try:
-            path = self._spool.store.path(instance.file)
             rendered = render(path, rules, issuer=order.form.issuer, write=output.write)
             if isinstance(rendered, Withheld):
                 return Proof(

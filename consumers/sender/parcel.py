@@ -33,9 +33,14 @@ class Parcel:
     dropped: Mapping[str, str] = field(default_factory=dict)
 
     def left(self, facts: Mapping[str, Any]) -> dict[str, Instance]:
-        """The instances that no record says were answered for good."""
+        """The instances that no record says were answered for good; those that failed go last, the latest at the end.
+
+        So one that the destination always fails at does not keep back the others.
+        """
         answered = {index for word in ("delivered", "refused", "held") for index in facts.get(word, {})}
-        return {index: instance for index, instance in self.instances.items() if index not in answered}
+        failed = {index: int(tries) for index, tries in facts.get("failed", {}).items()}
+        left = [index for index in self.instances if index not in answered]
+        return {index: self.instances[index] for index in sorted(left, key=lambda index: failed.get(index, -1))}
 
 
 def pack(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:

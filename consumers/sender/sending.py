@@ -1,6 +1,5 @@
 """One association: the instances that are left, one C-STORE each, with what was answered recorded slice by slice."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +8,8 @@ from pathlib import Path
 from consumers.sender.statuses import meaning, text
 from shared import metrics
 from shared.dimse import Association
-from shared.spool.parts import Instance
+from shared.errors import TransientError
+from shared.spool.parts import Instance, is_intact
 from shared.work import Claim
 
 SLICE_INSTANCES, SLICE_SECONDS = 64, 1.0
@@ -86,11 +86,22 @@ class Sending:
             for index, instance in left.items():
                 self._claim.check()
                 self._may_send()
-                if why := self._one(association, index, instance):
+                if why := self._attempt(association, index, instance):
                     return why
             return ""
         finally:
             self._slice.record()
+
+    def _attempt(self, association: Association, index: str, instance: Instance) -> str:
+        """Send one; a failure is put on record with its try, so that the next try begins with the others."""
+        try:
+            why = self._one(association, index, instance)
+        except TransientError:
+            self._slice.add("failed", index, str(self._claim.state.tries))
+            raise
+        if why:
+            self._slice.add("failed", index, str(self._claim.state.tries))
+        return why
 
     def _one(self, association: Association, index: str, instance: Instance) -> str:
         context = association.accepted_context(instance.sop_class_uid, instance.transfer_syntax_uid)
@@ -170,13 +181,3 @@ def within(instances: Mapping[str, Instance], contexts: list[tuple[str, list[str
     """The instances that these contexts were proposed for; the others need another association."""
     proposed = {(sop_class, transfer_syntaxes[0]) for sop_class, transfer_syntaxes in contexts}
     return {i: it for i, it in instances.items() if (it.sop_class_uid, it.transfer_syntax_uid) in proposed}
-
-
-def is_intact(path: Path, instance: Instance) -> bool:
-    """Whether the data set on disk still has the hash it was stored under."""
-    try:
-        with path.open("rb") as file:
-            file.seek(instance.offset)
-            return hashlib.file_digest(file, "sha256").hexdigest() == instance.sha256
-    except FileNotFoundError:
-        return False

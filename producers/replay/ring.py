@@ -8,7 +8,6 @@ from shared.errors import BrokerError, StartError, SupersededError
 from shared.messages import Bell, Ring, StudyReplayed
 from shared.spool import states
 from shared.spool.deliveries import marker, routing_key
-from shared.spool.parts import is_finished, read_part
 from shared.spool.spool import Spool
 from shared.spool.states import State
 
@@ -42,8 +41,6 @@ def discard(spool: Spool, letter: DeadLetter, *, by: str, why: str) -> bool:
         return False
     if letter.stage != "route":
         spool.store.delete(marker(letter.id))
-    elif is_finished(spool, letter.id) and (part := read_part(spool, letter.id)):
-        spool.store.delete(part.marker)
     return True
 
 

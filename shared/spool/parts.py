@@ -8,10 +8,12 @@ parts/<id>/decision.json          made by the router: the deliveries
 active/parts/<study key>/<id>     there while the part is unfinished
 """
 
+import hashlib
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from shared.forms import hashed_id
@@ -148,12 +150,25 @@ def decided_deliveries(spool: Spool, part_id: str) -> tuple[str, ...] | None:
 
 
 def is_finished(spool: Spool, part_id: str) -> bool:
-    """Whether nothing is left to do or to decide for a part: it and every delivery of it is final."""
+    """Whether nothing is left to do or to decide for a part: it and every delivery of it is final.
+
+    Deliveries of a discarded part that were decided and never made are not missed.
+    """
     state = spool.parts.newest(part_id)
     if state is None or state.status != "final":
         return False
     states = [spool.deliveries.newest(delivery) for delivery in decided_deliveries(spool, part_id) or ()]
-    return all(state is not None and state.status == "final" for state in states)
+    return all(it.status == "final" if it is not None else state.outcome == "discarded" for it in states)
+
+
+def is_intact(path: Path, instance: Instance) -> bool:
+    """Whether the data set on disk still has the hash it was stored under."""
+    try:
+        with path.open("rb") as file:
+            file.seek(instance.offset)
+            return hashlib.file_digest(file, "sha256").hexdigest() == instance.sha256
+    except FileNotFoundError:
+        return False
 
 
 def _part_to_json(part: Part) -> Mapping[str, Any]:

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from shared.spool.parts import active_parts
+from consumers.janitor.sweep import sweep
+from shared.spool.parts import active_parts, is_finished
 from tests.dcmrelay.relays import Command, Prepared
 
 
@@ -97,7 +98,10 @@ def test_a_discarded_delivery_is_final_and_no_longer_unfinished(
 def test_a_discarded_part_is_finished(relay: Prepared, letters: tuple[str, ...], command: Command) -> None:
     command("dead", "discard", letters[0])
     assert _ids(command("dead", "list", "--json").out) == sorted(letters[1:])
+    assert is_finished(relay.spool, letters[0])
+    sweep(relay.spool, "")
     assert letters[0] not in active_parts(relay.spool)
+    assert [letters[0]] in [relay.spool.store.list(f"done/{day}") for day in relay.spool.store.list("done")]
 
 
 def test_replaying_twice_does_nothing_the_second_time(letters: tuple[str, ...], command: Command) -> None:

@@ -121,6 +121,21 @@ def test_one_unreadable_instance_is_held_and_the_others_are_made(relay: Bench) -
     assert relay.spool.store.list("tmp") == []
 
 
+@pytest.mark.parametrize("damage", ["a flipped bit", "gone"])
+def test_an_instance_damaged_on_disk_is_held_and_the_others_are_made(relay: Bench, damage: str) -> None:
+    part, form = relay.part(*data_sets(2)), relay.form()
+    file = relay.spool.store.path(relay.manifest(part).instances[0].file)
+    received = file.read_bytes()
+    file.unlink()
+    if damage == "a flipped bit":
+        file.write_bytes(received[:-1] + bytes([received[-1] ^ 1]))
+    assert after(relay, relay.delivery(part, form=form)).stage == "send"
+    proofs = read_proofs(relay.spool, part, form, 0)
+    assert proofs is not None
+    assert [proof.outcome for proof in proofs] == ["held", "made"]
+    assert proofs[0].reason == "the bytes on disk are not those that were received"
+
+
 def test_another_key_holds_the_delivery(relay: Bench) -> None:
     form = replace(relay.form(), key_id="0" * 16)
     assert_held(after(relay, relay.delivery(relay.part(data_set()), form=form)), "the key of profile 'basic' is not")
