@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shared.spool.deliveries import active_deliveries
+from shared.spool.parts import active_parts
+from shared.spool.spool import Spool
+from shared.spool.states import State
 from tests.peers import dcmsend, free_port
 from tests.support import eventually
 
@@ -206,6 +210,22 @@ class Relay:
     def deliveries(self, destination_name: str) -> list[Row]:
         """Deliveries to one destination, of all parts."""
         return [row for part in self.studies() for row in part["deliveries"] if row["destination"] == destination_name]
+
+    def unfinished(self, destination_name: str = "") -> list[State | None]:
+        """Newest records of what is neither final nor a dead letter, from the spool; None of a part being received.
+
+        Args:
+            destination_name: parts, and deliveries to this one; to all when empty.
+        """
+        spool = Spool(self.data / "spool")
+        parts = [spool.parts.newest(part) for part in active_parts(spool)]
+        units = [unit for id_ in active_deliveries(spool) if (unit := spool.deliveries.outline(id_))]
+        deliveries = [unit.state for unit in units if destination_name in ("", unit.order["destination"])]
+        return [state for state in (*parts, *deliveries) if state is None or state.status in ("waiting", "working")]
+
+    def comes_to_rest(self, destination_name: str = "", seconds: float = 20) -> None:
+        """Waits until nothing is unfinished; a test's other questions can then be asked once."""
+        eventually(lambda: not self.unfinished(destination_name), seconds)
 
     def status(self) -> Row:
         """What `status --json` says."""

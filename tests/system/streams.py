@@ -48,7 +48,7 @@ class Stream:
 
     def _run(self) -> None:
         number = 0
-        while not self._enough.wait(0.1):
+        while not self._enough.wait(0.2):
             number += 1
             left = ct_study(self._folder / str(number), _INSTANCES, size=64)
             while left and (left := self._unacknowledged(left)):

@@ -167,7 +167,8 @@ def test_send_hands_over_what_is_whole_and_names_what_is_not(running: Running, t
     assert "not a DICOM file" in said.stderr.splitlines()[1]
     assert said.stdout.startswith("3 sent (3 success (0000)), 2 not sent")
     whole = hashes([files[0], *files[2:]])
-    eventually(lambda: whole.items() <= hashes(running.archive.files()).items())
+    running.relay.comes_to_rest()
+    assert whole.items() <= hashes(running.archive.files()).items()
 
 
 def test_echo_to_an_unknown_destination_names_those_that_are_known(running: Running) -> None:

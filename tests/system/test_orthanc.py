@@ -7,7 +7,6 @@ from pathlib import Path
 from pydicom import dcmread
 
 from tests.peers import Orthanc, orthanc, store_scp
-from tests.support import eventually
 from tests.system.images import ct_study, hashes
 from tests.system.relay import PROFILE, destination, relay_in, route
 
@@ -27,10 +26,12 @@ def test_orthanc_is_a_source_and_a_destination(tmp_path: Path, broker_url: str) 
         )
         relay.start()
         relay.send(ct_study(tmp_path / "study", 3))
-        held = eventually(lambda: pacs.instances() if len(pacs.instances()) == 3 else [], 20)
-        _send_back(pacs, relay.port, held)
-        eventually(lambda: len(archive.files()) == 3, 20)
+        relay.comes_to_rest()
+        assert len(pacs.instances()) == 3
+        _send_back(pacs, relay.port, pacs.instances())
+        relay.comes_to_rest()
         relay.stop()
+    assert len(archive.files()) == 3
     clean = [dcmread(file) for file in archive.files()]
     assert {(str(ds.PatientName), ds.PatientIdentityRemoved) for ds in clean} == {("", "YES")}
     assert set(hashes(archive.files())) == {ds.SOPInstanceUID for ds in clean}

@@ -11,7 +11,6 @@ import pytest
 from pydicom import dcmread
 
 from tests.peers import StoreScp, store_scp
-from tests.support import eventually
 from tests.system.images import ct_study, hashes
 from tests.system.reference import REFERENCE, built_copy
 from tests.system.relay import Relay, relay_in
@@ -71,13 +70,15 @@ def test_up_refuses_the_reference_configuration_and_names_what_is_not_built(tmp_
 def test_a_study_to_the_old_address_is_relayed_bit_by_bit(hospital: Hospital, tmp_path: Path) -> None:
     files = ct_study(tmp_path, 3)
     hospital.relay.send(files, "CONSOLE", called="OLDPACS")
-    eventually(lambda: hashes(files).items() <= hashes(hospital.archive.files()).items())
+    hospital.relay.comes_to_rest()
+    assert hashes(files).items() <= hashes(hospital.archive.files()).items()
 
 
 def test_a_ct_study_is_de_identified_for_the_reading_service(hospital: Hospital, tmp_path: Path) -> None:
     files = ct_study(tmp_path, 3)
     hospital.relay.send(files, "CT1")
-    eventually(lambda: len(hospital.day_reading.files()) == 3)
+    hospital.relay.comes_to_rest()
+    assert len(hospital.day_reading.files()) == 3
     originals, clean = [dcmread(file) for file in files], [dcmread(file) for file in hospital.day_reading.files()]
     assert {ds.PatientIdentityRemoved for ds in clean} == {"YES"}
     assert {(ds.InstitutionName, ds.StudyDate) for ds in clean} == {("HX", "20260304")}
@@ -95,16 +96,17 @@ def test_300_instances_reach_the_primary_while_the_optional_destination_is_down_
     begun = time.monotonic()
     hospital.relay.send(files, "MR1")
     received = time.monotonic()
-    eventually(lambda: len(hospital.archive.files()) >= 300, 30)
+    hospital.relay.comes_to_rest("archive", 30)
     delivered = time.monotonic()
     print(f"300 CT: received at {300 / (received - begun):.0f}/s, at the primary {delivered - received:.1f} s later")
-    eventually(lambda: _outcomes(hospital, "archive", 300) == ["delivered"])
+    assert _outcomes(hospital, "archive", 300) == ["delivered"]
     assert _outcomes(hospital, "research", 0) == [""]
     assert expected.items() <= hashes(hospital.archive.files()).items()
     hospital.research.start()
     begun = time.monotonic()
-    eventually(lambda: _outcomes(hospital, "research", 300) == ["delivered"], 30)
+    hospital.relay.comes_to_rest("research", 30)
     print(f"300 CT: at the optional destination {time.monotonic() - begun:.1f} s after it came up")
+    assert _outcomes(hospital, "research", 300) == ["delivered"]
     assert hashes(hospital.research.files()) == expected
 
 

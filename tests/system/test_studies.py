@@ -72,11 +72,11 @@ def test_late_instances_are_delivered_once_and_the_first_ones_not_again(site: Si
     before = len(site.archive.files())
     first = ct_study(tmp_path / "first", 3, study=study)
     site.relay.send(first)
-    eventually(lambda: len(site.archive.files()) == before + 3)
+    site.relay.comes_to_rest()
+    assert len(site.archive.files()) == before + 3
     late = ct_study(tmp_path / "late", 5, study=study)
     site.relay.send(late)
-    eventually(lambda: len(site.archive.files()) >= before + 8)
-    eventually(lambda: not _unfinished(site.relay))
+    site.relay.comes_to_rest()
     assert len(site.archive.files()) == before + 8
     assert hashes([*first, *late]).items() <= hashes(site.archive.files()).items()
 
@@ -86,8 +86,7 @@ def test_two_anonymizers_share_the_work_and_nothing_is_made_twice(site: Site, tm
     with _second_anonymizer(site.relay):
         for number in range(24):
             site.relay.send(ct_study(tmp_path / str(number), 2))
-        eventually(lambda: len(site.reading.files()) >= before + 48, 30)
-        eventually(lambda: not _unfinished(site.relay))
+        site.relay.comes_to_rest(seconds=30)
         ours = site.relay.metrics()["anonymizer"]
     rendered = next(float(line.split()[-1]) for line in ours.splitlines() if line.startswith(_RENDERED))
     assert len(site.reading.files()) == before + 48
@@ -114,7 +113,8 @@ def _second_anonymizer(relay: Relay) -> Iterator[subprocess.Popen[bytes]]:
 def test_a_study_that_no_route_wants_is_delivered_after_the_mend_and_a_replay(site: Site, tmp_path: Path) -> None:
     files = ct_study(tmp_path, 2, modality="US")
     site.relay.send(files)
-    (letter,) = eventually(lambda: site.dead(stage="route"))
+    site.relay.comes_to_rest()
+    (letter,) = site.dead(stage="route")
     assert (letter["class"], letter["source"]) == ("policy", "ct-1")
     assert "no route wants it" in letter["reason"]
     assert any("class policy (no route wants it" in problem for problem in site.relay.status()["problems"])
@@ -124,7 +124,8 @@ def test_a_study_that_no_route_wants_is_delivered_after_the_mend_and_a_replay(si
     assert site.dead(stage="route") == [letter]
     replayed = site.relay.run("dead", "replay", letter["id"][:10], "--why", "route added")
     assert (replayed.returncode, replayed.stdout) == (0, "replayed: 1\n")
-    eventually(lambda: hashes(files).items() <= hashes(site.archive.files()).items())
+    site.relay.comes_to_rest()
+    assert hashes(files).items() <= hashes(site.archive.files()).items()
     assert not site.dead(stage="route")
     assert "route added" in site.relay.run("show", letter["id"]).stdout
 
@@ -135,7 +136,8 @@ def test_what_a_destination_refuses_is_a_dead_letter_for_the_few_and_replay_send
     files = ct_study(tmp_path, 3, modality="MR")
     _make_implicit(files[0])
     assert site.relay.run("send", "--source", "ct-1", *files).returncode == 0  # dcmsend would make it explicit again
-    (letter,) = eventually(lambda: site.dead(destination="picky"))
+    site.relay.comes_to_rest()
+    (letter,) = site.dead(destination="picky")
     assert letter["class"] == "refused"
     assert letter["reason"] == (
         "2 of 3 instances refused (the destination does not accept "
@@ -144,8 +146,7 @@ def test_what_a_destination_refuses_is_a_dead_letter_for_the_few_and_replay_send
     assert len(site.picky.files()) == 1
     with _more_tolerant(site.picky):
         assert site.relay.run("dead", "replay", "--destination", "picky").returncode == 0
-        eventually(lambda: len(site.picky.files()) == 3)
-        eventually(lambda: not _unfinished(site.relay))
+        site.relay.comes_to_rest()
     assert len(site.picky.files()) == 3
     assert not site.dead(destination="picky")
 
@@ -170,7 +171,8 @@ def _make_implicit(file: Path) -> None:
 
 def test_a_discarded_dead_letter_is_not_sent_and_nobody_is_needed_for_it(site: Site, tmp_path: Path) -> None:
     site.relay.send(ct_study(tmp_path, 2, modality="NM"))
-    (letter,) = eventually(lambda: site.dead(stage="route"))
+    site.relay.comes_to_rest()
+    (letter,) = site.dead(stage="route")
     discarded = site.relay.run("dead", "discard", letter["id"], "--why", "phantom")
     assert (discarded.returncode, discarded.stdout) == (0, "discarded: 1\n")
     assert not site.dead(stage="route")
@@ -187,13 +189,9 @@ def test_a_stop_in_mid_send_is_quick_counts_no_fault_and_the_next_start_goes_on(
     assert (delivery["state"], delivery["tries"], delivery["reason"]) == ("waiting", 0, "")
     assert 3 <= delivery["delivered"] < 16
     site.relay.start()
-    eventually(lambda: [row["outcome"] for row in site.relay.deliveries("slow")] == ["delivered"], 20)
+    site.relay.comes_to_rest()
+    assert [row["outcome"] for row in site.relay.deliveries("slow")] == ["delivered"]
     assert hashes(files) == {uid: one for uid, (one,) in all_hashes(site.slow.files()).items()}
     assert len(site.slow.files()) == 16
     (story,) = json.loads(site.relay.run("show", site.relay.deliveries("slow")[0]["id"], "--json").stdout)
     assert not [record for one in story["deliveries"] for record in one["records"] if record["faults"]]
-
-
-def _unfinished(relay: Relay) -> bool:
-    status = relay.status()
-    return bool(status["receiving"] or status["unrouted"] or any(row["waiting"] for row in status["destinations"]))

@@ -68,14 +68,25 @@ def test_success_a_warning_and_a_duplicate_are_delivered_with_their_status_on_re
 
 
 @pytest.mark.parametrize("status", [0xA700, 0x0110])
-def test_a_transient_status_waits_and_goes_on_where_it_stopped(tmp_path: Path, status: int) -> None:
+def test_a_transient_status_waits_and_what_is_missing_is_sent_next_time(tmp_path: Path, status: int) -> None:
     relay = bench(tmp_path)
     with listening(Peer(script=[0, status])) as peer:
         delivery, state = sent(relay, peer, *data_sets(3))
         assert (state.status, state.tries) == ("waiting", 1)
         assert f"{status:04X}" in state.reason
         assert after(relay, delivery, sender(relay)).status == "final"
-    assert peer.got == ["1.2.3.4.1.1", "1.2.3.4.1.2", "1.2.3.4.1.2", "1.2.3.4.1.3"]
+    assert peer.got == ["1.2.3.4.1.1", "1.2.3.4.1.2", "1.2.3.4.1.3", "1.2.3.4.1.2"]
+
+
+@pytest.mark.parametrize("status", [0x0110, ABORT])
+def test_an_instance_that_a_destination_always_fails_at_does_not_keep_back_the_others(
+    tmp_path: Path, status: int
+) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer(always={"1.2.3.4.1.1": status, "1.2.3.4.1.3": status})) as peer:
+        delivery, state = sent(relay, peer, *data_sets(5), tries=3)
+    assert state.status == "waiting"
+    assert sorted(relay.facts(delivery)["delivered"]) == ["1", "3", "4"]
 
 
 @pytest.mark.parametrize("status", [0xA900, 0xC001, 0x0122])
@@ -95,7 +106,7 @@ def test_an_unknown_status_is_never_success_and_a_refusal_in_the_end(tmp_path: P
     with listening(Peer(always={"1.2.3.4.1.1": 0xFFFF})) as peer:
         delivery, state = sent(relay, peer, *data_sets(2), tries=sending.UNKNOWN_TRIES)
         assert (state.status, state.reason) == ("waiting", "the destination answered FFFF unknown status")
-        assert "delivered" not in relay.facts(delivery)
+        assert "0" not in relay.facts(delivery)["delivered"]
         state = after(relay, delivery, sender(relay))
     assert (state.status, state.dead_letter_class) == ("held", "refused")
     assert list(relay.facts(delivery)["delivered"]) == ["1"]
@@ -108,7 +119,7 @@ def test_only_what_is_missing_is_sent_after_an_abort(tmp_path: Path) -> None:
         assert state.status == "waiting"
         assert list(relay.facts(delivery)["delivered"]) == ["0", "1"]
         assert after(relay, delivery, sender(relay)).status == "final"
-    assert peer.got == [f"1.2.3.4.1.{n}" for n in (1, 2, 3, 4, 5)]
+    assert peer.got == [f"1.2.3.4.1.{n}" for n in (1, 2, 4, 5, 3)]
 
 
 def test_progress_is_on_record_before_the_study_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
