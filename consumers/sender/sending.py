@@ -97,10 +97,10 @@ class Sending:
         try:
             why = self._one(association, index, instance)
         except TransientError:
-            self._slice.add("failed", index, str(self._claim.state.tries))
+            self._slice.add("failed", index, str(self._tries))
             raise
         if why:
-            self._slice.add("failed", index, str(self._claim.state.tries))
+            self._slice.add("failed", index, str(self._tries))
         return why
 
     def _one(self, association: Association, index: str, instance: Instance) -> str:
@@ -126,7 +126,7 @@ class Sending:
 
     def _judge(self, index: str, instance: Instance, status: int) -> str:
         outcome = meaning(status)
-        if outcome == "unknown" and self._claim.state.tries >= UNKNOWN_TRIES:
+        if outcome == "unknown" and index in self._claim.facts.get("failed", {}) and self._tries >= UNKNOWN_TRIES:
             outcome = "refused"
         if outcome == "delivered":
             metrics.BYTES_SENT.labels(destination=self._destination).inc(instance.size)
@@ -137,6 +137,10 @@ class Sending:
             return ""
         metrics.INSTANCES_SENT.labels(destination=self._destination, outcome=outcome).inc()
         return f"the destination answered {text(status)}"
+
+    @property
+    def _tries(self) -> int:
+        return self._claim.state.tries
 
     def _damaged(self, index: str) -> None:
         self._answered("held", index, "the bytes on disk are not those that were stored")

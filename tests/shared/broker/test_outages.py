@@ -56,6 +56,7 @@ def test_a_broker_killed_in_mid_flight_is_found_again_with_what_was_not_acknowle
         with pytest.raises(BrokerError):
             publisher.ring([ring(n=3)])
         ours.acknowledge(kept)
+        eventually(lambda: not impatient.alive())
         impatient.start()
         assert publisher.link.wait_connected(20)
         assert ours.link.wait_connected(20)

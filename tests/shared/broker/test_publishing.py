@@ -1,9 +1,11 @@
 """Publishing to a real RabbitMQ: persistent, mandatory, confirmed, and healing."""
 
+import threading
 import time
 from datetime import timedelta
 
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 
 from shared.broker import Publisher, link
 from shared.broker.topology import RUNGS
@@ -125,6 +127,25 @@ def test_a_broker_that_does_not_answer_in_time_is_an_error(broker_url: str, monk
     monkeypatch.setattr(link, "_ACTION_SECONDS", 0.05)
     with publishing(broker_url) as publisher, pytest.raises(BrokerError, match="did not answer within"):
         publisher.link.do(lambda channel: channel.connection.sleep(0.3))
+
+
+def test_a_connection_that_breaks_under_a_publisher_is_an_error_of_ours_at_once(broker_url: str) -> None:
+    closed, seen = threading.Event(), threading.Event()
+
+    def close(channel: BlockingChannel) -> None:
+        channel.connection.close()
+        closed.set()
+        seen.wait(10)  # the link's thread has not come to see it yet
+
+    with publishing(broker_url) as publisher:
+        closing = threading.Thread(target=publisher.link.do, args=(close,))
+        closing.start()
+        closed.wait(10)
+        with pytest.raises(BrokerError, match="went away"):
+            publisher.ring([ring()])
+        seen.set()
+        closing.join()
+        assert eventually(lambda: rings(publisher))
 
 
 def test_a_message_that_cannot_be_read_is_set_aside_as_it_came(broker_url: str) -> None:
