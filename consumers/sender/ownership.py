@@ -18,7 +18,7 @@ from shared.spool.epochs import newest_epoch, take_over
 from shared.spool.spool import Spool
 
 log = structlog.get_logger()
-_ASK_SECONDS, _CONFIRM_SECONDS = 2, 30
+_FIRST_SECONDS, _ASK_SECONDS, _CONFIRM_SECONDS = 0.2, 2, 30
 
 
 class Ownership:
@@ -79,12 +79,13 @@ class Ownership:
 
     def ask(self, publisher: Publisher) -> None:
         """Ask who owns the destination until told to stop: often while it is not us, so that a stand-by soon knows."""
-        asked = 0.0
-        while not self._stopping.wait(_ASK_SECONDS):
+        asked, pause = 0.0, _FIRST_SECONDS
+        while not self._stopping.wait(pause):
             if self._serving.is_set() and time.monotonic() - asked < _CONFIRM_SECONDS:
                 continue
             asked = time.monotonic()
             try:
                 publisher.elect(self._destination)
+                pause = _ASK_SECONDS
             except BrokerError as error:
                 log.debug("not_asked", destination=self._destination, why=str(error))
