@@ -1,5 +1,6 @@
 """One connection to RabbitMQ in one thread, made again whenever it breaks."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -101,10 +102,8 @@ class Link:
         """
         future: Future[R] = Future()
         with self._lock:
-            if self._connection is None:
-                raise BrokerError("RabbitMQ is away")
+            self._hand_in(lambda: self._perform(act, future))
             self._pending.add(future)
-            self._connection.add_callback_threadsafe(lambda: self._perform(act, future))
         try:
             return future.result(timeout=_ACTION_SECONDS)
         except UnroutableError:
@@ -121,18 +120,25 @@ class Link:
     def stop(self) -> None:
         """Close the connection; unacknowledged messages go back to their queues."""
         self._stopping.set()
-        with self._lock:
-            if self._connection is not None:
-                self._connection.add_callback_threadsafe(lambda: None)
+        with self._lock, contextlib.suppress(BrokerError):
+            self._hand_in(lambda: None)
         if self._thread.is_alive():
             self._thread.join(5)
 
     def _renew(self) -> None:
         """Connect again, which declares and verifies the topology again."""
-        with self._lock:
-            connection, channel = self._connection, self._channel
-            if connection is not None and channel is not None:
-                connection.add_callback_threadsafe(channel.close)
+        with self._lock, contextlib.suppress(BrokerError):
+            if self._channel is not None:
+                self._hand_in(self._channel.close)
+
+    def _hand_in(self, act: Callable[[], None]) -> None:
+        """Have the link's thread do something soon; asked with the lock held."""
+        if self._connection is None:
+            raise BrokerError("RabbitMQ is away")
+        try:
+            self._connection.add_callback_threadsafe(act)
+        except AMQPError as error:  # it broke, and the link's thread has not seen that yet
+            raise BrokerError("RabbitMQ went away") from error
 
     def _perform(self, act: Act[R], future: Future[R]) -> None:
         if future.done() or self._channel is None:

@@ -55,11 +55,11 @@ class Lane:
         self.publisher.start()
         self.consumer.start()
         serve(self.consumer, self.publisher, self.worker, is_bell=self._is_bell)
+        self.consumer.stop()
+        self.publisher.stop()
         for link in (self.consumer.link, self.publisher.link):
             if link.failed is not None:
                 raise link.failed
-        self.consumer.stop()
-        self.publisher.stop()
 
     def _let_go(self, delivered: Delivered) -> bool:
         """Ring again in ten minutes for a message that was kept long; the work, if it was begun, goes on without it."""

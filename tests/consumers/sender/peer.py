@@ -5,9 +5,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from consumers.sender.handler import Sender
 from shared.dimse import Listener, Proposal, Rejection, StoreRequest, Timeouts
 from shared.errors import PeerTimeoutError
+from shared.spool.states import State
 from tests.consumers.bench import RELAY, Bench
 
 QUICK = Timeouts(connect=2, associate=2, pdu=2, idle=10, response=2, release=1)
@@ -95,3 +98,24 @@ def aimed(relay: Bench, port: int, more: str = "") -> None:
     """Configures the destination `archive` on a port."""
     text = RELAY.replace("port = 104\n", f"port = {port}\n{more}\n")
     relay.configure(text + '[[route]]\nname = "all"\nto = ["reading"]\n')
+
+
+def sender(relay: Bench, **more: object) -> Sender:
+    destination = relay.config.destination("archive")
+    assert destination is not None
+    arguments = {"may_send": lambda: None, "stopping": relay.stopping, "timeouts": QUICK, **more}
+    return Sender(relay.spool, destination, **arguments)  # type: ignore[arg-type]
+
+
+def after(relay: Bench, delivery: str, ours: Sender) -> State:
+    """The delivery's newest record after one look at it."""
+    relay.look(delivery, ours.handle)
+    state = relay.spool.deliveries.newest(delivery)
+    assert state is not None
+    return state
+
+
+def flip_last_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -14,8 +14,7 @@ from shared.forms import Form, rendition_id
 from shared.spool.renditions import output_name
 from shared.spool.states import State
 from tests.consumers.bench import Bench, bench, data_set, data_sets
-from tests.consumers.sender.peer import QUICK, Peer, aimed, listening
-from tests.consumers.sender.test_sending import flip_last_byte
+from tests.consumers.sender.peer import QUICK, Peer, aimed, flip_last_byte, listening
 
 Proofs = dict[str, Any]
 

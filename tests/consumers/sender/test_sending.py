@@ -8,33 +8,16 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from consumers.sender import sending
-from consumers.sender.handler import Sender
 from consumers.sender.sending import Pace
 from shared.dimse import CALLED_NOT_RECOGNIZED
 from shared.errors import HandedBackError
 from shared.spool.parts import Instance
 from shared.spool.states import State
-from tests.consumers.bench import Bench, bench, data_set, data_sets, stored, wheel, write
-from tests.consumers.sender.peer import ABORT, QUICK, Peer, aimed, listening
-from tests.peers import free_port, store_scp
-
-
-def sender(relay: Bench, **more: object) -> Sender:
-    destination = relay.config.destination("archive")
-    assert destination is not None
-    arguments = {"may_send": lambda: None, "stopping": relay.stopping, "timeouts": QUICK, **more}
-    return Sender(relay.spool, destination, **arguments)  # type: ignore[arg-type]
-
-
-def after(relay: Bench, delivery: str, ours: Sender) -> State:
-    """The delivery's newest record after one look at it."""
-    relay.look(delivery, ours.handle)
-    state = relay.spool.deliveries.newest(delivery)
-    assert state is not None
-    return state
+from tests.consumers.bench import Bench, bench, data_set, data_sets, stored
+from tests.consumers.sender.peer import ABORT, Peer, after, aimed, flip_last_byte, listening, sender
+from tests.peers import free_port
 
 
 def sent(relay: Bench, peer: Peer, *files: Path | Dataset, tries: int = 1) -> tuple[str, State]:
@@ -278,76 +261,9 @@ def test_without_a_limit_the_pace_never_waits() -> None:
     assert time.monotonic() - begun < 1
 
 
-def test_real_files_of_every_encoding_reach_storescp_byte_for_byte(tmp_path: Path) -> None:
-    relay = bench(tmp_path)
-    names = (
-        "CT_small.dcm",
-        "MR_small_implicit.dcm",
-        "MR_small_bigendian.dcm",
-        "SC_rgb_jpeg_dcmtk.dcm",
-        "MR_small_RLE.dcm",
-    )
-    with store_scp(tmp_path, "--unique-filenames") as scp:
-        aimed(relay, scp.port)
-        part = relay.part(*map(wheel, names))
-        assert after(relay, relay.delivery(part), sender(relay)).outcome == "delivered"
-        arrived = {tail_hash(path, it) for path in scp.files() for it in relay.manifest(part).instances}
-    assert arrived >= {it.sha256 for it in relay.manifest(part).instances}
-    assert len(scp.files()) == len(names)
-
-
-def test_kinds_that_storescp_does_not_accept_are_refused_and_the_others_delivered(tmp_path: Path) -> None:
-    relay = bench(tmp_path)
-    implicit, big = (
-        write(tmp_path / f"{n}", data_set(n), syntax)
-        for n, syntax in ((1, ImplicitVRLittleEndian), (2, ExplicitVRBigEndian))
-    )
-    with store_scp(tmp_path, accept=("+xi",)) as scp:
-        aimed(relay, scp.port)
-        delivery = relay.delivery(relay.part(implicit, big, data_set(3)))
-        state = after(relay, delivery, sender(relay))
-        assert len(scp.files()) == 1
-    assert (state.status, state.dead_letter_class) == ("held", "refused")
-    assert state.reason.startswith(
-        "2 of 3 instances refused (the destination does not accept 1.2.840.10008.5.1.4.1.1.2 in "
-    )
-    assert list(relay.facts(delivery)["delivered"]) == ["0"]
-
-
-@pytest.mark.parametrize("option", ["--abort-after", "--abort-during"])
-def test_a_storescp_that_aborts_leaves_the_instance_in_doubt(tmp_path: Path, option: str) -> None:
-    relay = bench(tmp_path)
-    with store_scp(tmp_path, option) as scp:
-        aimed(relay, scp.port)
-        delivery = relay.delivery(relay.part(data_set()))
-        state = after(relay, delivery, sender(relay))
-    assert (state.status, state.tries) == ("waiting", 1)
-    assert "delivered" not in relay.facts(delivery)
-
-
-def test_a_storescp_that_refuses_every_association_is_tried_later(tmp_path: Path) -> None:
-    relay = bench(tmp_path)
-    with store_scp(tmp_path, "--refuse") as scp:
-        aimed(relay, scp.port)
-        state = after(relay, relay.delivery(relay.part(data_set())), sender(relay))
-    assert state.status == "waiting"
-    assert state.reason.startswith("association rejected")
-
-
 def with_only(relay: Bench, part: str, made: Instance) -> str:
     """Makes a part's manifest name just this instance."""
     name = f"parts/{part}/manifest.json"
     relay.spool.store.delete(name)
     relay.spool.put_json(name, {"instances": [vars(made)], "duplicates": []})
     return part
-
-
-def flip_last_byte(path: Path) -> None:
-    content = path.read_bytes()
-    path.chmod(0o600)
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-
-
-def tail_hash(path: Path, instance: Instance) -> str:
-    """Hash of a file's last bytes, as many as an instance's data set has."""
-    return hashlib.sha256(path.read_bytes()[-instance.size :]).hexdigest()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom import Dataset
 from pydicom.data import get_testdata_file
 from pydicom.filereader import read_file_meta_info
 
@@ -22,6 +23,7 @@ from shared.spool.parts import Instance, Manifest, active_parts, read_manifest
 from shared.spool.runs import Run
 from shared.spool.spool import Spool
 from shared.spool.volume import prepare
+from tests.consumers.bench import data_set, write
 from tests.peers import free_port
 from tests.support import eventually
 
@@ -90,6 +92,14 @@ def sample(path: Path | str = "CT_small.dcm") -> Sample:
         str(meta.MediaStorageSOPInstanceUID),
         str(meta.TransferSyntaxUID),
     )
+
+
+def made(folder: Path, name: str, **changes: object) -> Path:
+    """A small file of one study, its elements changed."""
+    ds: Dataset = data_set(1)
+    for keyword, value in changes.items():
+        setattr(ds, keyword, value)
+    return write(folder / name, ds)
 
 
 def associate(port: int, *samples: Sample, calling: str = "CT1", called: str = "DCMRELAY") -> Association:
