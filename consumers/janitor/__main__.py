@@ -47,7 +47,7 @@ def _work(service: Service) -> None:
 
 def _round(service: Service, publisher: Publisher, projection: Projection) -> None:
     try:
-        found = sweep(service.spool, service.config.hash)
+        found = sweep(service.spool, service.config.hash, service.destinations)
     except (StorageError, OSError) as error:
         log.error("not_swept", why=type(error).__name__)
         return

@@ -1,21 +1,22 @@
 """One look at all unfinished work: what to ring for, what waits, what needs a person. Costs by unfinished work only."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from shared.errors import DataSetError, StorageError
+from shared.errors import DataSetError, StorageError, SupersededError
 from shared.messages import Bell, Ring
+from shared.outcomes import Held
 from shared.spool.closing import close_part
 from shared.spool.deliveries import active_deliveries, marker, routing_key
 from shared.spool.parts import Part, active_parts, is_closed, is_finished, read_part
 from shared.spool.runs import is_running, run_of
 from shared.spool.spool import Spool
-from shared.spool.states import State
+from shared.spool.states import Retry, State, settled
 
 log = structlog.get_logger()
 # A bell is on its way for a while; then it counts as lost.
@@ -48,12 +49,13 @@ class Found:
     unreadable: int = 0
 
 
-def sweep(spool: Spool, config: str) -> Found:
+def sweep(spool: Spool, config: str, destinations: Collection[str] | None = None) -> Found:
     """Look at every unfinished part and delivery; finish what a crash left half finished.
 
     Args:
         spool: the spool.
         config: hash of the configuration in force, for parts that are closed now.
+        destinations: all that are configured; what waits for another is held. None: not looked at.
     """
     found = Found()
     for part_id in list(active_parts(spool)):
@@ -61,7 +63,7 @@ def sweep(spool: Spool, config: str) -> Found:
             _look_at_part(spool, part_id, config, found)
     for delivery in list(active_deliveries(spool)):
         with _one_by_one(found, delivery):
-            _look_at_delivery(spool, delivery, found)
+            _look_at_delivery(spool, delivery, destinations, found)
     return found
 
 
@@ -91,7 +93,7 @@ def _look_at_part(spool: Spool, part_id: str, config: str, found: Found) -> None
         _note(spool, part_id, state, "route", part_id, found)
 
 
-def _look_at_delivery(spool: Spool, delivery: str, found: Found) -> None:
+def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str] | None, found: Found) -> None:
     unit = spool.deliveries.outline(delivery)
     if unit is None:
         return
@@ -99,12 +101,26 @@ def _look_at_delivery(spool: Spool, delivery: str, found: Found) -> None:
         spool.store.delete(marker(delivery))
         return
     destination = str(unit.order["destination"])
+    if unit.state.status == "waiting" and destinations is not None and destination not in destinations:
+        unit = replace(unit, state=_held(spool, delivery, unit.state, destination))
     if unit.state.status != "held":
         found.waiting[destination] += 1
         since = unit.made_at
         found.oldest[destination] = min(since, found.oldest.get(destination, since))
     key = routing_key(unit.state.stage, unit.order)
     _note(spool, delivery, unit.state, key, str(unit.order["part"]), found)
+
+
+def _held(spool: Spool, delivery: str, state: State, destination: str) -> State:
+    """The record that holds a delivery whose destination is gone; nobody else would ever look at it."""
+    gone = Held(f"destination '{destination}' is not configured any more", "policy")
+    held = settled(state, gone, now=spool.now(), retry=Retry(), jitter=0)
+    try:
+        spool.deliveries.append(delivery, held)
+    except SupersededError:
+        return state
+    log.warning("held", delivery=delivery, why=gone.reason)
+    return held
 
 
 def _note(spool: Spool, unit: str, state: State, key: str, journey: str, found: Found) -> None:

@@ -52,7 +52,7 @@ class Sender:
         parcel = pack(self._spool, order, deidentified_only=self._destination.deidentified_only)
         _record_withheld(claim, parcel)
         sending = self._sending(claim)
-        sending.withhold_damaged(parcel.left(claim.facts))
+        sending.settle_unsendable(parcel.left(claim.facts))
         if left := parcel.left(claim.facts):
             if why := self._send(sending, order, left):
                 return Later(why)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from consumers.sender.statuses import meaning, text
 from shared import metrics
-from shared.dimse import Association
+from shared.dimse import Association, is_conformant_uid
 from shared.errors import TransientError
 from shared.spool.parts import Instance, is_intact
 from shared.work import Claim
@@ -67,10 +67,13 @@ class Sending:
         self._claim, self._destination, self._slice = claim, destination, Slice(claim)
         self._path_of, self._may_send, self._pace = path_of, may_send, pace
 
-    def withhold_damaged(self, left: Mapping[str, Instance]) -> None:
-        """Hold the instances whose facts could not be read when their part closed."""
-        for index in [index for index, instance in left.items() if not instance.sop_class_uid]:
-            self._damaged(index)
+    def settle_unsendable(self, left: Mapping[str, Instance]) -> None:
+        """Hold what was damaged before its part closed; refuse what no presentation context can be proposed for."""
+        for index, instance in left.items():
+            if not instance.sop_class_uid:
+                self._damaged(index)
+            elif not is_conformant_uid(instance.sop_class_uid):
+                self._answered("refused", index, "its SOP class UID is not a UID (PS3.5 9.1)")
         self._slice.record()
 
     def send(self, association: Association, left: Mapping[str, Instance]) -> str:

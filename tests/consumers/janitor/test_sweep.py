@@ -326,3 +326,26 @@ def test_a_replayed_dead_letter_whose_bell_was_lost_is_rung_for(spool: Spool, cl
     spool.deliveries.append(delivery, states.released(held, now=spool.now(), by="ann", why=""))
     clock.now += GRACE
     assert swept(spool) == {"send.archive": [(delivery, held.n + 1)]}
+
+
+def test_what_waits_for_a_destination_that_is_configured_no_more_is_held(spool: Spool) -> None:
+    archive, reading = routed(spool, closed(spool), "archive", "reading")
+    found = sweep(spool, CONFIG, ("archive",))
+    held = spool.deliveries.newest(reading)
+    assert held is not None
+    assert (held.status, held.dead_letter_class) == ("held", "policy")
+    assert held.reason == "destination 'reading' is not configured any more"
+    assert found.dead == {"policy": {Bell(unit=reading, n=held.n)}}
+    assert found.waiting == {"archive": 1}
+    kept = spool.deliveries.newest(archive)
+    assert kept is not None
+    assert kept.status == "waiting"
+
+
+def test_what_is_worked_on_is_not_held_under_its_worker(spool: Spool) -> None:
+    [reading] = routed(spool, closed(spool), "reading")
+    claim(spool, reading)
+    sweep(spool, CONFIG, ("archive",))
+    newest = spool.deliveries.newest(reading)
+    assert newest is not None
+    assert newest.status == "working"

@@ -267,3 +267,14 @@ def with_only(relay: Bench, part: str, made: Instance) -> str:
     relay.spool.store.delete(name)
     relay.spool.put_json(name, {"instances": [vars(made)], "duplicates": []})
     return part
+
+
+def test_an_instance_whose_sop_class_is_no_uid_is_refused_and_the_others_go(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    odd = data_set()
+    odd.SOPClassUID = odd.file_meta.MediaStorageSOPClassUID = "1.02.840"
+    with listening(Peer()) as peer:
+        delivery, state = sent(relay, peer, odd, data_set())
+    assert (state.status, state.dead_letter_class) == ("held", "refused")
+    assert relay.facts(delivery)["delivered"] == {"1": "0000"}
+    assert "PS3.5 9.1" in relay.facts(delivery)["refused"]["0"]
