@@ -13,6 +13,7 @@ from dcmrelay import dead
 from dcmrelay.child import end_with_parent
 from dcmrelay.options import ConfigFile, Json
 from dcmrelay.output import complain, say
+from shared import logs
 from shared.config import Config, find, load, unbuilt_in, warnings_of
 from shared.errors import ConfigError, DcmrelayError
 
@@ -32,6 +33,7 @@ def main() -> None:
     """The program: what is wrong is said in one line each, without traceback; exit 2 for the configuration, else 1."""
     end_with_parent()
     sys.excepthook = _unforeseen
+    logs.set_up("dcmrelay", level="WARNING")
     try:
         typer.main.get_command(app)(prog_name="dcmrelay")
     except ConfigError as error:
@@ -55,7 +57,6 @@ def _unforeseen(kind: type[BaseException], _error: BaseException, trace: Traceba
 def up(config: ConfigFile = None) -> None:
     """Run everything on this machine until SIGTERM: a private RabbitMQ, every worker. Prints READY when it accepts."""
     from dcmrelay import local
-    from shared import logs
     from shared.spool.volume import prepare
 
     path = find(config)

@@ -1,12 +1,12 @@
 """The commands `dead list`, `show`, `replay` and `discard`: what waits for a person, and what the person decides."""
 
 import getpass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from dcmrelay.options import ConfigFile, Json
-from dcmrelay.output import as_json, one_line, say, table
+from dcmrelay.output import as_json, check_known, one_line, say, table
 from producers.replay.choose import DeadLetter, Wish, chosen
 from shared.config import find, load
 from shared.errors import StartError
@@ -17,7 +17,8 @@ app = typer.Typer(help="Dead letters: what waits for a person.", no_args_is_help
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids or their beginnings, as listed.")]
 Destination = Annotated[str, typer.Option(help="Only for this destination.")]
-Class = Annotated[str, typer.Option("--class", help="Only unreachable, refused, invalid, policy or bug.")]
+DeadLetterClasses = Literal["", "unreachable", "refused", "invalid", "policy", "bug"]
+Class = Annotated[DeadLetterClasses, typer.Option("--class", help="Only of this class.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say which, change nothing.")]
 Why = Annotated[str, typer.Option(help="Your words for the record; no patient data.")]
@@ -30,8 +31,11 @@ def list_(
     destination: Destination = "", dead_letter_class: Class = "", config: ConfigFile = None, json: Json = False
 ) -> None:
     """List dead letters, the oldest first; exit 1 when there are some."""
-    spool = attach(load(find(config)))
+    loaded = load(find(config))
+    spool = attach(loaded)
     letters = _chosen(spool, Wish(destination=destination, dead_letter_class=dead_letter_class, all=True))
+    if destination and not letters:
+        check_known("destination", destination, (it.name for it in loaded.destinations))
     _print(spool, letters, json=json)
     raise typer.Exit(int(bool(letters)))
 

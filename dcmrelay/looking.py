@@ -4,7 +4,7 @@ import shutil
 from datetime import datetime
 
 from dcmrelay import reading, running, stories, views
-from dcmrelay.output import age, as_json, one_line, say, table
+from dcmrelay.output import age, as_json, check_known, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
@@ -42,6 +42,8 @@ def studies(config: Config, *, source: str, to: str, since: datetime | None, jso
         return
     rows = [views.study_row(journey) for journey in kept[:_MOST_ROWS]]
     if not rows:
+        check_known("source", source, (it.name for it in config.sources))
+        check_known("destination", to, (it.name for it in config.destinations))
         say("No study fits; `dcmrelay studies` shows all there are.")
         return
     table(("part", "source", "opened", "instances", "state", "deliveries"), rows)

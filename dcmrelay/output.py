@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from shared.errors import StartError
 
 _WIDTH_WITHOUT_TERMINAL = 240
 
@@ -83,3 +85,14 @@ def _plain(value: object) -> object:
     if isinstance(value, timedelta):
         return value.total_seconds()
     raise TypeError(f"{type(value).__name__} is not for JSON")
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Nothing was found by a name: refuse one that the configuration does not have, for it may be mistyped.
+
+    Raises:
+        StartError: it is none of the known names; says which there are.
+    """
+    names = tuple(known)
+    if name and name not in names:
+        raise StartError(f"no {what} {one_line(name)!r} is configured; known: {', '.join(names)}")

@@ -1,19 +1,26 @@
 """Facts for people, read from the spool; of unfinished work only the newest record, so that thousands are quick."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
+
+import structlog
 
 from shared import owner
+from shared.errors import UNREADABLE
 from shared.spool.deliveries import active_deliveries
 from shared.spool.epochs import newest_epoch
 from shared.spool.parts import Manifest, Part, active_parts, decided_deliveries, read_manifest, read_part
 from shared.spool.runs import is_running
 from shared.spool.spool import Spool
-from shared.spool.states import State, from_json
+from shared.spool.states import State
 from shared.spool.units import Unit
+
+log = structlog.get_logger()
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +89,7 @@ def ingress_elsewhere(spool: Spool) -> bool:
 
 def parts(spool: Spool, *, since: datetime | None = None) -> list[Part]:
     """Every part there is, the newest first; those opened before `since` are left out."""
-    found = (read_part(spool, part) for part in spool.parts.ids())
+    found = (readable(partial(read_part, spool, part), part) for part in spool.parts.ids())
     kept = (part for part in found if part is not None and (since is None or part.opened_at >= since))
     return sorted(kept, key=lambda part: part.opened_at, reverse=True)
 
@@ -120,10 +127,16 @@ def waited(brief: Brief, now: datetime) -> timedelta:
 
 def _brief(spool: Spool, unit: str) -> Brief | None:
     """A unit by its first and its newest record; None when it has none."""
-    units = spool.units(unit)
-    newest = units.newest(unit)
-    if newest is None:
+    outline = readable(lambda: spool.units(unit).outline(unit), unit)
+    if outline is None:
         return None
-    first = spool.read_json(f"{units.folder}/{unit}/{0:08}.json") or {}
-    created = from_json({key: value for key, value in first.items() if key != "order"}).at
-    return Brief(id=unit, order=first.get("order", {}), created=created, state=newest)
+    return Brief(id=unit, order=outline.order, created=outline.made_at, state=outline.state)
+
+
+def readable(read: Callable[[], R], unit: str) -> R | None:
+    """What is read, or None with a warning when its records are damaged: one unit does not hide the others."""
+    try:
+        return read()
+    except UNREADABLE as error:
+        log.warning("unreadable_record", unit=unit, error=type(error).__name__, remedy="check the disk of the spool")
+        return None

@@ -113,6 +113,10 @@ class DataSetError(PermanentError):
         super().__init__(reason, "invalid")
 
 
+# What looking at one unit may raise: damaged records, or a disk that refuses just now. Others are looked at still.
+UNREADABLE = (ValueError, TypeError, KeyError, OSError, DataSetError, StorageError)
+
+
 class SupersededError(DcmrelayError):
     """Another worker wrote the next record of this unit; whoever sees this stops and writes nothing."""
 

@@ -10,15 +10,19 @@ import structlog
 _NOISY = ("pika", "pydicom", "pynetdicom", "urllib3")
 
 
-def set_up(worker: str) -> None:
+def set_up(worker: str, level: str = "INFO") -> None:
     """Log to standard error: readable on a terminal or by default, JSON when DCMRELAY_LOG_FORMAT=json.
 
     Other libraries are silenced below CRITICAL: their texts quote values, peers and URLs. DCMRELAY_LOG_LEVEL sets ours.
+
+    Args:
+        worker: who logs.
+        level: when the environment says none.
     """
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     warnings.simplefilter("ignore")
-    level = getattr(logging, os.environ.get("DCMRELAY_LOG_LEVEL", "INFO").upper(), logging.INFO)
+    threshold = getattr(logging, os.environ.get("DCMRELAY_LOG_LEVEL", level).upper(), logging.INFO)
     as_json = os.environ.get("DCMRELAY_LOG_FORMAT") == "json"
     structlog.configure(
         processors=[
@@ -28,7 +32,7 @@ def set_up(worker: str) -> None:
             _stamped(worker),
             structlog.processors.JSONRenderer() if as_json else structlog.processors.LogfmtRenderer(bool_as_flag=False),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )

@@ -149,8 +149,8 @@ def _verdict(category: str, objects: Mapping[str, str], *, declared_clean: bool)
 
 def _held_because(category: str, objects: Mapping[str, str]) -> str:
     if objects.get(category) == "send":
-        return f"objects of category {category} cannot be cleaned yet, so they are not sent; drop or hold them"
-    return f"objects of category {category} are held; release it by hand, or set objects.{category} in the profile"
+        return f"objects of kind {category} cannot be cleaned yet, so they are not sent; drop or hold them"
+    return f'objects of kind {category} are held: see to them by hand; objects.{category} = "drop" drops new ones'
 
 
 def _coded(ds: Dataset, keyword: str) -> list[str]:

@@ -8,7 +8,7 @@ from itertools import count
 
 import structlog
 
-from consumers.janitor.sweep import UNREADABLE
+from shared.errors import UNREADABLE
 from shared.forms import rendition_id
 from shared.spool.closing import late_id
 from shared.spool.deliveries import order_from_json

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from shared.errors import DataSetError, StorageError, SupersededError
+from shared.errors import UNREADABLE, SupersededError
 from shared.messages import Bell, Ring
 from shared.outcomes import Held
 from shared.spool.closing import close_part
@@ -24,8 +24,6 @@ GRACE = timedelta(seconds=5)
 # An open part whose run ended is the next run's; the janitor takes it when none came. So it does with a closing that
 # was begun and not finished.
 ORPHANED_AFTER = timedelta(minutes=2)
-# What looking at one unit may raise: damaged records, or a disk that refuses just now. The others are looked at still.
-UNREADABLE = (ValueError, TypeError, KeyError, OSError, DataSetError, StorageError)
 
 
 @dataclass

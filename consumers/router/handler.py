@@ -12,7 +12,7 @@ import structlog
 from pydicom.multival import MultiValue
 
 from consumers.router.choice import changed, choices_of, orders_of
-from consumers.router.rules import Header, Wanted, keywords_of, wanted_by
+from consumers.router.rules import Header, Wanted, is_open_to, keywords_of, wanted_by
 from shared import metrics
 from shared.config import Config
 from shared.errors import DataSetError, PermanentError
@@ -91,7 +91,8 @@ class Routing:
         source = self.config.source(self.part.source)
         if source is None:
             return Held(f"source '{self.part.source}' is not configured any more", "policy")
-        live = live_pins(self._spool, self._folder, self.config.relay.follow)
+        pins_of_study = live_pins(self._spool, self._folder, self.config.relay.follow)
+        live = {route: pin for route, pin in pins_of_study.items() if self._is_open(pin)}
         wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
         gone = sorted(set(live) - {route.name for route in self.config.routes})
         if gone:
@@ -107,6 +108,14 @@ class Routing:
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
         return self._decision(pins, list(orders_of(self.part, pins, self.config, source.ae_title)))
+
+    def _is_open(self, pin: Pin) -> bool:
+        """Whether a pinned route is open to this part's source; one that is gone, as it stood when it was pinned."""
+        route = self.config.route(pin.route)
+        if route is None:
+            snapshot = self._spool.config(pin.config)
+            route = None if snapshot is None else Config.from_snapshot(snapshot).route(pin.route)
+        return route is None or is_open_to(route.match, self._facts)
 
     def _pin(self, want: Wanted, issuer: str) -> Pin:
         if want.route.profile is not None:

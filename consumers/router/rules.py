@@ -43,7 +43,7 @@ def wanted_by(
         routes: all configured routes.
         facts: the relay's keys: `source`, `called`.
         headers: gives the instances' headers; asked only when a rule needs them.
-        pinned: names of routes that an earlier part of the study took.
+        pinned: names of routes that an earlier part of the study took, and that are open to this source.
     """
     wanted: list[Wanted] = []
     for route in routes:
@@ -54,12 +54,20 @@ def wanted_by(
     return wanted
 
 
+def is_open_to(match: Match, facts: Mapping[str, str]) -> bool:
+    """Whether the relay's keys of a match fit: which source, under which called AE title.
+
+    A pin stands for the match of DICOM keywords only. What another source sends of the same study, a destination that
+    sends it back for instance, goes by that source's routes.
+    """
+    return all(_any_fits(patterns, (facts[key],)) for key, patterns in match.items() if key in RELAY_KEYS)
+
+
 def matches(match: Match, facts: Mapping[str, str], headers: Callable[[], Iterable[Header]]) -> bool:
     """Whether a study matches: the relay's keys all fit, and one instance at least fits all keywords."""
-    ours = {key: patterns for key, patterns in match.items() if key in RELAY_KEYS}
-    if not all(_any_fits(patterns, (facts[key],)) for key, patterns in ours.items()):
+    if not is_open_to(match, facts):
         return False
-    theirs = {key: patterns for key, patterns in match.items() if key not in ours}
+    theirs = {key: patterns for key, patterns in match.items() if key not in RELAY_KEYS}
     return not theirs or any(_instance_fits(theirs, header) for header in headers())
 
 

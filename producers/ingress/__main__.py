@@ -40,6 +40,7 @@ def _work(service: Service) -> None:
     closing.run_until_stopped()
     listener.close(_GRACE_SECONDS)
     publisher.stop()
+    this_run.end()
 
 
 def _listener(service: Service, parts: OpenParts, this_run: Run) -> Listener[Session]:

@@ -9,7 +9,7 @@ from producers.ingress.parts import OpenPart, OpenParts
 from shared import metrics
 from shared.broker import Publisher
 from shared.config import Config
-from shared.errors import BrokerError, StorageError
+from shared.errors import UNREADABLE, BrokerError, StorageError
 from shared.messages import StudyCompleted
 from shared.spool.closing import close_part
 from shared.spool.parts import Part, active_parts, is_closed, read_manifest, read_part
@@ -39,12 +39,19 @@ class Closing:
     def adopt(self) -> None:
         """Go on with the open parts of runs that ended; a closing that they had begun is finished when quiet."""
         for part_id in list(active_parts(self._spool)):
-            part = read_part(self._spool, part_id)
-            if part is None or self._spool.parts.newest(part_id) is not None:
-                continue
-            if adopt(self._spool, part, self._run.id):
-                log.info("goes_on_with_open_part", part=part_id)
-                self._parts.adopt(part, self._quiet(part), takes_more=not is_closed(self._spool, part_id))
+            try:
+                self._adopt_one(part_id)
+            except UNREADABLE as error:
+                log.error("unreadable_record", unit=part_id, error=type(error).__name__)
+
+    def _adopt_one(self, part_id: str) -> None:
+        part = read_part(self._spool, part_id)
+        if part is None or self._spool.parts.newest(part_id) is not None:
+            return
+        if adopt(self._spool, part, self._run.id):
+            log.info("goes_on_with_open_part", part=part_id)
+            takes_more = not part.late_of and not is_closed(self._spool, part_id)
+            self._parts.adopt(part, self._quiet(part), takes_more=takes_more)
 
     def run_until_stopped(self) -> None:
         """Close what is over; say that the run goes on."""
@@ -90,8 +97,9 @@ class Closing:
         try:
             if open_part.made:
                 self.close(open_part)
-        except StorageError as error:
-            log.error("not_closed", part=open_part.part.id, why=str(error))
+        except UNREADABLE as error:
+            why = str(error) if isinstance(error, StorageError) else type(error).__name__
+            log.error("not_closed", part=open_part.part.id, why=why)
             self._parts.set_apart(open_part)
 
     def _quiet(self, part: Part) -> tuple[float, float]:

@@ -14,8 +14,9 @@ from shared.spool.parts import (
     Manifest,
     Part,
     active_parts,
+    decided_deliveries,
     instance_name,
-    is_finished,
+    is_intact,
     open_part,
     put_manifest,
     read_manifest,
@@ -95,11 +96,12 @@ def _facts_of(spool: Spool, name: str) -> Instance:
 
 
 def _make_manifest(spool: Spool, part: Part, instances: list[Instance]) -> Manifest:
-    """Bytes that an unfinished part of the study has are one instance with it; later, a deliberate re-send."""
-    there = set(_unfinished_hashes(spool, part))
+    """Bytes that an earlier part still brings to its destinations are one instance with it; later, a re-send."""
+    there = {instance.sha256: instance for instance in _on_the_way(spool, part)}
+    duplicates = {it.file for it in instances if it.sha256 in there and _stands(spool, there[it.sha256])}
     manifest = Manifest(
-        instances=tuple(instance for instance in instances if instance.sha256 not in there),
-        duplicates=tuple(instance.file for instance in instances if instance.sha256 in there),
+        instances=tuple(instance for instance in instances if instance.file not in duplicates),
+        duplicates=tuple(instance.file for instance in instances if instance.file in duplicates),
     )
     return put_manifest(spool, part.id, manifest)
 
@@ -112,12 +114,28 @@ def _make_unit(spool: Spool, part: Part, manifest: Manifest, config: str) -> tup
     return (part.id,) if manifest.instances else ()
 
 
-def _unfinished_hashes(spool: Spool, part: Part) -> Iterable[str]:
-    """Hashes of what unfinished parts of the study have whole; a damaged copy does not stand for a good one."""
+def _on_the_way(spool: Spool, part: Part) -> Iterable[Instance]:
+    """What other parts of the study still bring somewhere."""
     for other in active_parts(spool, part.study_key):
         manifest = read_manifest(spool, other) if other != part.id else None
-        if manifest is not None and not is_finished(spool, other):
-            yield from (instance.sha256 for instance in manifest.instances if instance.sop_class_uid)
+        if manifest is not None and _is_on_the_way(spool, other):
+            yield from manifest.instances
+
+
+def _is_on_the_way(spool: Spool, part_id: str) -> bool:
+    """Whether a part is not decided, or a delivery of it is under way that is neither optional nor a dead letter."""
+    state = spool.parts.newest(part_id)
+    if state is None or state.status != "final":
+        return True
+    deliveries = (spool.deliveries.outline(delivery) for delivery in decided_deliveries(spool, part_id) or ())
+    return any(
+        it is None or (it.state.status not in ("final", "held") and not it.order.get("optional")) for it in deliveries
+    )
+
+
+def _stands(spool: Spool, instance: Instance) -> bool:
+    """Whether a stored instance is whole still: a damaged one does not stand for a good one."""
+    return bool(instance.sop_class_uid) and is_intact(spool.store.path(instance.file), instance)
 
 
 def late_id(part_id: str, k: int) -> str:

@@ -167,7 +167,7 @@ def is_intact(path: Path, instance: Instance) -> bool:
         with path.open("rb") as file:
             file.seek(instance.offset)
             return hashlib.file_digest(file, "sha256").hexdigest() == instance.sha256
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

@@ -9,6 +9,7 @@ Source: ADR 0002.
 import contextlib
 import os
 import secrets
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -79,6 +80,7 @@ class Store:
         self.root = root
         self._step = step
         self._temporary = root / "tmp"
+        self._locks = tuple(threading.Lock() for _ in range(64))
         self._temporary.mkdir(mode=0o700, exist_ok=True)
 
     def draft(self) -> Draft:
@@ -188,7 +190,22 @@ class Store:
         return draft
 
     def _link(self, source: Path, target: Path) -> bool:
-        made = True
+        """Link and sync the folder; one at a time in a folder, so that nobody relies on a name that is taken back."""
+        with self._locks[hash(target.parent) % len(self._locks)]:
+            try:
+                made = self._linked(source, target)
+            except OSError as error:
+                raise storage_error("make a name in", target.parent, error) from error
+            try:
+                sync_folder(target.parent)
+            except OSError as error:
+                if made:
+                    with contextlib.suppress(OSError):
+                        target.unlink()
+                raise storage_error("fsync the folder", target.parent, error) from error
+            return made
+
+    def _linked(self, source: Path, target: Path) -> bool:
         try:
             try:
                 os.link(source, target)
@@ -196,17 +213,8 @@ class Store:
                 self._make_folder(target.parent)
                 os.link(source, target)
         except FileExistsError:
-            made = False
-        except OSError as error:
-            raise storage_error("make a name in", target.parent, error) from error
-        try:
-            sync_folder(target.parent)
-        except OSError as error:
-            if made:
-                with contextlib.suppress(OSError):
-                    target.unlink()
-            raise storage_error("fsync the folder", target.parent, error) from error
-        return made
+            return False
+        return True
 
     def _make_folder(self, folder: Path) -> None:
         if not folder.parent.is_dir():

@@ -123,3 +123,12 @@ def test_nothing_is_decided_for_all_dead_letters_by_omission(
 
 def _ids(listed: str) -> list[str]:
     return sorted(letter["id"] for letter in json.loads(listed))
+
+
+@pytest.mark.usefixtures("letters")
+def test_a_mistyped_filter_is_not_good_news(command: Command) -> None:
+    assert command("dead", "list", "--class", "refusd").code == 2
+    said = command("dead", "list", "--destination", "archiv")
+    assert said.code == 1
+    assert "no destination 'archiv' is configured; known: archive" in said.err
+    assert "no source 'ct-9' is configured" in command("studies", "--source", "ct-9").err

@@ -251,3 +251,18 @@ def test_two_routers_at_two_parts_of_a_study_make_one_pin(relay: Bench) -> None:
     for thread in threads:
         thread.join()
     assert len({decision(relay, part)["deliveries"][0]["destination"] for part in parts}) == 1
+
+
+def test_what_another_source_sends_of_a_pinned_study_goes_by_that_sources_routes(tmp_path: Path) -> None:
+    """A destination that sends a study back must not get it again."""
+    relay = bench(tmp_path, RELAY + ALL.replace('name = "all"', 'name = "all"\nmatch = { source = "ct-1" }'))
+    assert went_to(relay, relay.part(data_set())) == ["archive"]
+    assert_held(routed(relay, relay.part(data_set(2), source="mr-1")), "no route wants it: source 'mr-1'")
+
+
+def test_a_pinned_route_that_is_gone_does_not_hold_what_it_was_never_open_to(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + ALL.replace('name = "all"', 'name = "all"\nmatch = { source = "ct-1" }'))
+    assert went_to(relay, relay.part(data_set())) == ["archive"]
+    relay.configure(RELAY + ALL.replace('name = "all"', 'name = "other"\nmatch = { source = "mr-1" }'))
+    assert went_to(relay, relay.part(data_set(2), source="mr-1")) == ["archive"]
+    assert_held(routed(relay, relay.part(data_set(3))), "route 'all'")

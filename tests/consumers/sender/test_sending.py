@@ -272,7 +272,7 @@ def with_only(relay: Bench, part: str, made: Instance) -> str:
 def test_an_instance_whose_sop_class_is_no_uid_is_refused_and_the_others_go(tmp_path: Path) -> None:
     relay = bench(tmp_path)
     odd = data_set()
-    odd.SOPClassUID = odd.file_meta.MediaStorageSOPClassUID = "1.02.840"
+    odd.SOPClassUID = "1.02.840"
     with listening(Peer()) as peer:
         delivery, state = sent(relay, peer, odd, data_set())
     assert (state.status, state.dead_letter_class) == ("held", "refused")

@@ -2,20 +2,23 @@
 
 import hashlib
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
 from shared import metrics
+from shared.spool.closing import late_id
 from shared.spool.parts import (
     Manifest,
     active_parts,
+    open_part,
     read_part,
 )
 from shared.spool.runs import adopt
 from tests.peers import dcmsend, echoscu, store_scp, storescu
-from tests.producers.ingress.running import Ingress, associate, made, sample, store, stored
+from tests.producers.ingress.running import Ingress, associate, ingress, made, sample, store, stored
 from tests.support import eventually
 
 SYNTAXES = (
@@ -202,6 +205,31 @@ def test_a_living_runs_parts_are_not_adopted(running: Ingress) -> None:
     part = read_part(running.spool, part_id)
     assert part is not None
     assert not adopt(running.spool, part, "i-another")
+
+
+def test_a_damaged_open_part_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    with ingress(tmp_path) as first:
+        stored(first.port, sample())
+        (part_id,) = active_parts(first.spool)
+    path = first.spool.store.path(f"parts/{part_id}/part.json")
+    path.write_bytes(b"")
+    with ingress(tmp_path) as second:
+        assert stored(second.port, sample()) == [0]
+
+
+def test_a_late_part_that_was_being_made_takes_nothing_more(tmp_path: Path) -> None:
+    """Or what lands in it would be in no manifest: its closing reads the files of the part it is late of."""
+    with ingress(tmp_path) as first:
+        stored(first.port, sample())
+        (part_id,) = active_parts(first.spool)
+    part = read_part(first.spool, part_id)
+    assert part is not None
+    first.run.end()
+    open_part(first.spool, replace(part, id=late_id(part_id, 1), late_of=part_id))
+    first.spool.store.path(f"parts/{part_id}/part.json").unlink()
+    with ingress(tmp_path) as second:
+        stored(second.port, sample(made(tmp_path, "more.dcm", SOPInstanceUID="1.2.3.9")))
+        assert second.spool.store.list(f"parts/{late_id(part_id, 1)}/instances") == []
 
 
 def test_associations_leave_no_thread_no_session_and_no_count_behind(running: Ingress) -> None:

@@ -1,6 +1,7 @@
 """Closing a part: everything that was accepted is in exactly one part, whoever dies and whoever goes on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from shared.errors import DataSetError, StorageError
 from shared.outcomes import Done
 from shared.spool import closing
 from shared.spool.closing import close_part, late_id, read_instance
+from shared.spool.deliveries import create_delivery, order_to_json
 from shared.spool.parts import (
     Instance,
     Manifest,
@@ -27,11 +29,14 @@ from tests.shared.spool.examples import (
     Killed,
     Steps,
     claim,
+    closed,
     damage,
     data_set,
     delivered,
+    hold,
     new_spool,
     opened,
+    order_for,
     put_instance,
     routed,
     settle,
@@ -204,6 +209,36 @@ def test_bytes_that_an_unfinished_part_has_are_left_out(spool: Spool) -> None:
     assert close(spool, again) == (again.id,)
     assert uids(spool, again.id) == [C]
     assert [name.split("/")[1] for name in manifest(spool, again.id).duplicates] == [again.id]
+
+
+def test_bytes_sent_again_after_the_last_delivery_under_way_are_a_re_send(spool: Spool) -> None:
+    """A dead letter does not keep a PACS that lost the study from getting it again."""
+    first = closed(spool, A)
+    archive, reading = routed(spool, first, "archive", "reading")
+    delivered(spool, archive)
+    assert close(spool, opened(spool, A)) == ()
+    hold(spool, reading)
+    again = opened(spool, A)
+    assert close(spool, again) == (again.id,)
+
+
+def test_an_optional_delivery_under_way_makes_no_duplicate(spool: Spool) -> None:
+    first = closed(spool, A)
+    order = replace(order_for(first.id, "research"), optional=True)
+    spool.put_json(f"parts/{first.id}/decision.json", {"deliveries": [order_to_json(order)]})
+    create_delivery(spool, order, CONFIG)
+    claim(spool, first.id)
+    settle(spool, first.id, Done(outcome="routed"))
+    again = opened(spool, A)
+    assert close(spool, again) == (again.id,)
+
+
+def test_a_copy_damaged_after_closing_does_not_make_a_good_one_a_duplicate(spool: Spool) -> None:
+    first = opened(spool, A)
+    close(spool, first)
+    damage(spool, manifest(spool, first.id).instances[0].file, b"damaged")
+    again = opened(spool, A)
+    assert close(spool, again) == (again.id,)
 
 
 def test_a_part_of_nothing_but_duplicates_is_final_and_nobody_is_rung_for(spool: Spool) -> None:
