@@ -93,7 +93,10 @@ def _associate(
     _, length = wire.next_pdu((ASSOCIATE_RQ,), start_seconds=timeouts.associate, whole_seconds=timeouts.associate)
     request = items.walk_request(bytes(wire.take(length)))
     proposal = Proposal(
-        calling_ae_title=request.calling_ae_title, called_ae_title=request.called_ae_title, host=wire.host
+        calling_ae_title=request.calling_ae_title,
+        called_ae_title=request.called_ae_title,
+        host=wire.host,
+        certificate=wire.certificate,
     )
     rejection = _unsupported(request) or service.admit(proposal)
     if rejection is not None:
