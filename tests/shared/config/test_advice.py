@@ -160,7 +160,6 @@ def test_everything_unbuilt_in_the_full_example_is_named() -> None:
         "[[notify]]:",
         "check 'identified':",
         "destination 'reader' key verify: \"c-find\"",
-        "destination 'reader' key tls:",
         "route 'keep' key edit:",
         "route 'by-the-clock' key one_of:",
         "profile 'outside' key objects.structured_report: \"send\"",
@@ -170,7 +169,6 @@ def test_everything_unbuilt_in_the_full_example_is_named() -> None:
 @pytest.mark.parametrize(
     ("more", "place"),
     [
-        ('[ingress.tls]\nlisten = ["0.0.0.0:2762"]\ncertificate = "c"\nkey = "k"\nca = "a"', "[ingress] key tls"),
         ('[ledger]\nurl = "postgresql://relay@db/relay"', "[ledger] key url"),
         (
             '[profile.p]\noptions = ["clean-pixel-data"]\n[[route]]\nname = "r"\nto = ["outside"]\nprofile = "p"',
