@@ -5,7 +5,6 @@ that a service hears of every association's end, and a sink of its instance's en
 Source: PS3.8 9.2 (states), PS3.4 Annex A and B (Verification, Storage), PS3.7 9.1.1, 9.1.5.
 """
 
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic
@@ -41,18 +40,6 @@ _LINGER_SECONDS = 1.0
 
 class TooLargeError(ProtocolError):
     """A data set passed the largest size that is taken."""
-
-
-def serve_association(
-    sock: socket.socket,
-    service: StorageService[Session],
-    timeouts: Timeouts,
-    *,
-    max_instance: int,
-    max_pdu: int = OUR_MAX_PDU,
-) -> str:
-    """Serve one accepted connection to its end, in the caller's thread; arguments and result as `serve_wire`."""
-    return serve_wire(Wire(sock), service, timeouts, max_instance=max_instance, max_pdu=max_pdu)
 
 
 def serve_wire(
