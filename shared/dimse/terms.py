@@ -26,6 +26,7 @@ class Timeouts:
         handshake: for the whole TLS handshake.
         associate: for the whole A-ASSOCIATE-RQ, or the whole answer to ours.
         pdu: for one whole PDU once it began, for the next one inside a message, and for any progress in sending.
+        slowest: not a time but bytes a second: who sends a message slower, `pdu` seconds aside, is too slow.
         idle: between two messages of an association.
         response: for the first byte of a DIMSE response.
         release: for the answer to A-RELEASE-RQ.
@@ -35,6 +36,7 @@ class Timeouts:
     handshake: float = 5
     associate: float = 10
     pdu: float = 30
+    slowest: float = 1000
     idle: float = 900
     response: float = 120
     release: float = 5

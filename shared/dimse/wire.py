@@ -76,6 +76,7 @@ class Wire:
         self._buffer[: len(received)] = received
         self._begin, self._end = 0, len(received)
         self._deadline = 0.0
+        self._slowest = self._allowance = self._most_allowed = 0.0
         self._stopped = False
         self._poll = select.poll()
 
@@ -119,6 +120,16 @@ class Wire:
             self._receive()
         self._deadline = time.monotonic() + whole_seconds
         return header_of(self.take(HEADER_SIZE), allowed)
+
+    def expect(self, bytes_per_second: float, allowance_seconds: float = 0) -> None:
+        """From now on, weigh the bytes that come against the time waited for them; too slow is a timeout.
+
+        Args:
+            bytes_per_second: on average; 0 for any.
+            allowance_seconds: how far the peer may fall behind.
+        """
+        self._slowest = bytes_per_second
+        self._allowance = self._most_allowed = allowance_seconds * bytes_per_second
 
     def take(self, count: int) -> memoryview:
         """Read exactly so many bytes, at most 128 KiB; valid until the next read."""
@@ -225,6 +236,9 @@ class Wire:
                 raise PeerAbortedError("the relay is stopping")
             count = self._attempt_receive()
         self._end += count
+        self._allowance = min(self._allowance + count, self._most_allowed)
+        if self._allowance < 0:
+            raise PeerTimeoutError("the peer was too slow")
         if _QUICKACK is not None:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
@@ -255,9 +269,10 @@ class Wire:
     def _wait(self, event: int) -> int:
         """Wait until the socket can go on; returns 0, the bytes moved meanwhile."""
         self._poll.register(self._sock, event)
-        milliseconds = max(0.0, self._deadline - time.monotonic()) * 1000
-        if not self._poll.poll(milliseconds):
+        begun = time.monotonic()
+        if not self._poll.poll(max(0.0, self._deadline - begun) * 1000):
             raise PeerTimeoutError("the peer was silent or too slow")
+        self._allowance -= (time.monotonic() - begun) * self._slowest
         return 0
 
 
