@@ -8,7 +8,7 @@ from pathlib import Path
 from producers.ingress.closing import Closing
 from producers.ingress.parts import OpenParts, Session
 from producers.ingress.storing import Storing
-from shared import metrics
+from shared import metrics, tls
 from shared.broker import Publisher, topology
 from shared.dimse import Listener
 from shared.service import Service, run
@@ -47,6 +47,7 @@ def _listener(service: Service, parts: OpenParts, this_run: Run) -> Listener[Ses
     return Listener(
         [(address.host, address.port) for address in ingress.listen],
         Storing(service.spool, service.config, parts, this_run.id),
+        tls=tls.of_ingress(ingress),
         max_instance=ingress.max_instance,
         max_associations=ingress.max_associations,
         max_associations_per_host=ingress.max_associations_per_host,
@@ -58,5 +59,7 @@ def _announce(service: Service, listener: Listener[Session]) -> None:
     """Say where it listens, for `up` and `send`: a port of 0 in the configuration is another each time."""
     path = service.config.relay.data_dir / "run" / "ingress.json"
     aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps({"pid": os.getpid(), "addresses": listener.addresses}), encoding="ascii")
+    plain = len(service.config.ingress.listen)
+    said = {"pid": os.getpid(), "addresses": listener.addresses[:plain], "tls_addresses": listener.addresses[plain:]}
+    aside.write_text(json.dumps(said), encoding="ascii")
     aside.replace(path)

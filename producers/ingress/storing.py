@@ -4,7 +4,7 @@ import shutil
 
 import structlog
 
-from producers.ingress.acceptance import OUT_OF_RESOURCES, refusal
+from producers.ingress.acceptance import OUT_OF_RESOURCES, refusal, who
 from producers.ingress.parts import OpenParts, Session
 from producers.ingress.sink import Sink, answered
 from shared import metrics
@@ -34,13 +34,14 @@ class Storing:
         """None to accept the association, otherwise how to refuse it."""
         rejection = refusal(self._config, proposal, has_room=self.has_room())
         if rejection is not None:
-            log.warning("refused", host=proposal.host, why=rejection.text)
+            mismatch = self._config.mismatch_of(*who(proposal))
+            log.warning("refused", host=proposal.host, why=rejection.text, mismatch=mismatch)
         return rejection
 
     def opened(self, proposal: Proposal) -> Session:
         """An association was accepted."""
         metrics.ASSOCIATIONS_OPEN.inc()
-        source = self._config.source_of(proposal.calling_ae_title, proposal.host, proposal.called_ae_title)
+        source = self._config.source_of(*who(proposal))
         if source is None:
             raise RuntimeError("an association was accepted that no source may have")
         return Session(source=source, proposal=proposal)

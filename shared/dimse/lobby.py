@@ -15,11 +15,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
+
 from shared.dimse import codec, tls
 from shared.dimse.wire import ASSOCIATE_RQ, HEADER_SIZE, PduError, header_of, host_of
 from shared.errors import PeerAbortedError
 
+log = structlog.get_logger()
 _LEAVE_SECONDS = 1.0
+_SILENCE_SECONDS = 1.0
 _DROPPED_AT_ONCE = 64 << 10
 
 Whole = Callable[[socket.socket, bytes], None]
@@ -54,6 +58,7 @@ class Lobby:
         self._selector, self._seconds, self._most = selector, seconds, most
         self._whole, self._ended = whole, ended
         self._arrivals: dict[_Arrival, None] = {}
+        self._silent_until, self._untold = 0.0, 0
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -81,9 +86,13 @@ class Lobby:
         except ssl.SSLWantWriteError:
             self._selector.modify(arrival.sock, selectors.EVENT_WRITE, arrival)
         except PduError as error:
-            self._refuse(arrival, error)
+            self._leave(arrival, "protocol", codec.abort(2, error.abort_reason))
         except OSError as error:
-            self._close(arrival, "aborted" if tls.is_closed(error) else "tls")
+            if tls.is_closed(error):
+                self._close(arrival, "aborted")
+            else:
+                self._tell(arrival.host, tls.why(error))
+                self._leave(arrival, "tls")
         except PeerAbortedError:
             self._close(arrival, "aborted")
         else:
@@ -116,13 +125,24 @@ class Lobby:
                 raise PeerAbortedError("the peer closed the connection")
             arrival.received += chunk
 
-    def _refuse(self, arrival: _Arrival, error: PduError) -> None:
-        """Say A-ABORT, and give the peer a moment to hear it: unread bytes would make the kernel reset."""
+    def _leave(self, arrival: _Arrival, how: str, last: bytes = b"") -> None:
+        """Say a last word, and give the peer a moment to hear it, or TLS its alert: unread bytes make it reset."""
         with contextlib.suppress(OSError):
-            arrival.sock.send(codec.abort(2, error.abort_reason))
+            if last:
+                arrival.sock.send(last)
             socket.socket.shutdown(arrival.sock, socket.SHUT_WR)
-        self._ended(arrival.host, "protocol")
+        self._ended(arrival.host, how)
+        self._selector.modify(arrival.sock, selectors.EVENT_READ, arrival)
         arrival.is_leaving, arrival.deadline = True, time.monotonic() + _LEAVE_SECONDS
+
+    def _tell(self, host: str, why: str) -> None:
+        """Log why there is no TLS with a caller, a line a second at most."""
+        now = time.monotonic()
+        if now < self._silent_until:
+            self._untold += 1
+            return
+        log.warning("no_tls", host=host, why=why, untold_before=self._untold)
+        self._silent_until, self._untold = now + _SILENCE_SECONDS, 0
 
     def _drop(self, arrival: _Arrival) -> None:
         try:
