@@ -154,12 +154,13 @@ class Conversation:
         return _PDU_WITH_ONE_PDV.pack(P_DATA, length + _PDV_OVERHEAD, length + 2, context_id, control)
 
 
-def abort(wire: Wire, error: BaseException | None = None) -> None:
+def abort(wire: Wire, error: BaseException | None = None, *, linger_seconds: float = _LINGER_SECONDS) -> None:
     """Say A-ABORT if the peer may still listen, and close; harmless when closed before.
 
     Args:
         wire: the connection.
         error: why; an error of the peer's is answered in the provider's name.
+        linger_seconds: how long the peer may go on before the connection is closed (`Wire.close`).
     """
     if isinstance(error, PeerAbortedError) and not wire.stopped:
         wire.close()
@@ -167,4 +168,4 @@ def abort(wire: Wire, error: BaseException | None = None) -> None:
     reason = error.abort_reason if isinstance(error, PduError) else 0
     with contextlib.suppress(PeerError):
         wire.send([codec.abort(2 if isinstance(error, ProtocolError) else 0, reason)], stall_seconds=0)
-    wire.close(linger_seconds=0 if wire.stopped else _LINGER_SECONDS)
+    wire.close(linger_seconds=0 if wire.stopped else linger_seconds)
