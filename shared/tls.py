@@ -1,11 +1,13 @@
 """[ingress.tls] and [destination.tls] as what a listener and an association need."""
 
+from pathlib import Path
 from ssl import SSLContext
 
 from shared.config.peers import Destination
-from shared.config.problems import at, within
-from shared.config.relay import Ingress
+from shared.config.relay import Ingress, IngressTls
 from shared.dimse import TlsFiles, TlsPeer, tls
+
+_INGRESS = "[ingress] key tls."
 
 
 def of_ingress(ingress: Ingress) -> tuple[list[tuple[str, int]], SSLContext] | None:
@@ -18,7 +20,7 @@ def of_ingress(ingress: Ingress) -> tuple[list[tuple[str, int]], SSLContext] | N
         return None
     files = TlsFiles(ca=ingress.tls.ca, certificate=ingress.tls.certificate, key=ingress.tls.key)
     addresses = [(address.host, address.port) for address in ingress.tls.listen]
-    return addresses, tls.accepting(files, within("ingress", "tls", "").place)
+    return addresses, tls.accepting(files, _INGRESS)
 
 
 def of_destination(destination: Destination) -> TlsPeer | None:
@@ -31,4 +33,19 @@ def of_destination(destination: Destination) -> TlsPeer | None:
     if ours is None:
         return None
     files = TlsFiles(ca=ours.ca, certificate=ours.certificate, key=ours.key)
-    return tls.requesting(files, ours.name, at("destination", destination.name, "tls", "").place)
+    return tls.requesting(files, ours.name, f"destination {destination.name!r} key tls.")
+
+
+def of_this_relay(ingress_tls: IngressTls, certificate: Path, key: Path) -> TlsPeer:
+    """How a caller with a certificate of its own asks the relay of this configuration for TLS.
+
+    Args:
+        ingress_tls: names the relay's certificate, which pins it.
+        certificate: the caller's, given as an option of a command.
+        key: of it, likewise.
+
+    Raises:
+        StartError: a file cannot be used.
+    """
+    pinned = tls.fingerprint_in(ingress_tls.certificate, _INGRESS)
+    return tls.requesting(TlsFiles(ca=ingress_tls.certificate, certificate=certificate, key=key), pinned, "--")

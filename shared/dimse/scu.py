@@ -16,7 +16,7 @@ from shared.dimse.conversation import Conversation, abort
 from shared.dimse.items import MOST_CONTEXTS, ProposedContext
 from shared.dimse.negotiation import DEFLATED
 from shared.dimse.terms import OUR_MAX_PDU, VERIFICATION, Rejection, Timeouts, is_conformant_uid
-from shared.dimse.tls import HandshakeError, TlsPeer
+from shared.dimse.tls import TlsPeer
 from shared.dimse.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, RELEASE_RP, RELEASE_RQ, Piece, Wire
 from shared.errors import (
     PeerAbortedError,
@@ -253,14 +253,10 @@ def _wire(host: str, port: int, timeouts: Timeouts, tls: TlsPeer | None) -> Wire
     sock = _connect(host, port, timeouts.connect)
     if tls is None:
         return Wire(sock)
-    wire = Wire(tls.wrap(sock))
     try:
-        wire.shake_hands(timeouts.handshake)
-        tls.check(wire.certificate or frozenset())
-    except HandshakeError as error:
-        wire.close()
+        return Wire(tls.secured(sock, timeouts.handshake))
+    except PeerUnreachableError as error:
         raise PeerUnreachableError(f"no TLS with {host}:{port}: {error}") from None
-    return wire
 
 
 def _connect(host: str, port: int, seconds: float) -> socket.socket:

@@ -7,8 +7,10 @@ Source: BCP 195 (RFC 8996, RFC 9325), PS3.15 B.12 (BCP 195 RFC 8996, 9325 TLS Pr
 """
 
 import hashlib
+import select
 import ssl
 import stat
+import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import chain
@@ -24,19 +26,6 @@ FINGERPRINT = "sha256:"
 # TLS 1.2 only; those of 1.3 are all sound. Security level 2: keys of 112 bits strength or more, no SHA-1.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
 _NAMES = ("DNS", "IP Address", "email", "URI")
-
-
-class HandshakeError(PeerUnreachableError):
-    """There is no TLS with the peer; look at both sides' certificates and CAs.
-
-    Args:
-        text: why, in the TLS library's words or ours.
-        how: how the connection ended, for a metric: `tls`, `timeout` or `aborted`.
-    """
-
-    def __init__(self, text: str, how: str) -> None:
-        super().__init__(text)
-        self.how = how
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,21 +55,32 @@ class TlsPeer:
     context: ssl.SSLContext
     name: str
 
-    def wrap(self, sock: socket) -> ssl.SSLSocket:
-        """Make a connected socket one that has to shake hands."""
-        is_named = not self.name.startswith(FINGERPRINT)
-        return self.context.wrap_socket(
-            sock, server_hostname=self.name.removesuffix(".") if is_named else None, do_handshake_on_connect=False
-        )
+    def secured(self, sock: socket, seconds: float) -> ssl.SSLSocket:
+        """Shake hands on a connected socket, which is taken over.
 
-    def check(self, identities: frozenset[str]) -> None:
-        """Refuse another certificate than the one whose fingerprint is asked for; a name the library has checked.
+        Args:
+            sock: a plain one.
+            seconds: for the whole handshake.
 
         Raises:
-            HandshakeError: it is another.
+            PeerUnreachableError: the peer is not the one meant, accepts no certificate of ours, speaks no TLS that we
+                do, is silent, or went away; the socket is closed.
         """
-        if self.name.startswith(FINGERPRINT) and self.name not in identities:
-            raise HandshakeError("the peer's certificate has another fingerprint", "tls")
+        pins = self.name.startswith(FINGERPRINT)
+        wrapped = self.context.wrap_socket(
+            sock, server_hostname=None if pins else self.name.removesuffix("."), do_handshake_on_connect=False
+        )
+        try:
+            _shake_hands(wrapped, time.monotonic() + seconds)
+            if pins and self.name not in identities_of(wrapped):
+                raise PeerUnreachableError("the peer's certificate has another fingerprint")
+        except OSError as error:
+            wrapped.close()
+            raise PeerUnreachableError(why(error)) from None
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
 
 
 def accepting(files: TlsFiles, place: str) -> ssl.SSLContext:
@@ -88,7 +88,7 @@ def accepting(files: TlsFiles, place: str) -> ssl.SSLContext:
 
     Args:
         files: all three.
-        place: the table and key they are named in, such as `[ingress] key tls`; errors begin with it.
+        place: what errors begin with, before `ca`, `certificate` or `key`, such as `[ingress] key tls.`.
 
     Raises:
         StartError: a file cannot be used.
@@ -134,6 +134,17 @@ def fingerprint(der: bytes) -> str:
     return FINGERPRINT + hashlib.sha256(der).hexdigest()
 
 
+def fingerprint_in(certificate: Path, place: str) -> str:
+    """Fingerprint of the first certificate of a PEM file; `place` and errors as for `accepting`."""
+    _readable(certificate, f"{place}certificate")
+    _, begin, rest = certificate.read_text(encoding="ascii", errors="replace").partition(ssl.PEM_HEADER)
+    pem, end, _ = rest.partition(ssl.PEM_FOOTER)
+    try:
+        return fingerprint(ssl.PEM_cert_to_DER_cert(begin + pem + end))
+    except ValueError:
+        raise StartError(f"{place}certificate: {certificate} holds no certificate; name a file in PEM") from None
+
+
 def why(error: OSError) -> str:
     """What broke TLS or the connection under it, from the TLS library's list of reasons; never a peer's own words."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -148,6 +159,22 @@ def is_closed(error: OSError) -> bool:
     return not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 
+def _shake_hands(sock: ssl.SSLSocket, deadline: float) -> None:
+    sock.setblocking(False)
+    while True:
+        poll = select.poll()
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            poll.register(sock, select.POLLIN)
+        except ssl.SSLWantWriteError:
+            poll.register(sock, select.POLLOUT)
+        else:
+            return
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise PeerUnreachableError("the peer was silent or too slow")
+
+
 def _filled(context: ssl.SSLContext, files: TlsFiles, place: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -160,20 +187,20 @@ def _filled(context: ssl.SSLContext, files: TlsFiles, place: str) -> ssl.SSLCont
 
 
 def _trust(context: ssl.SSLContext, ca: Path, place: str) -> None:
-    _readable(ca, f"{place}.ca")
+    _readable(ca, f"{place}ca")
     try:
         context.load_verify_locations(ca)
     except (ssl.SSLError, ValueError):
-        raise StartError(f"{place}.ca: {ca} holds no certificate that can be read; name a file in PEM") from None
+        raise StartError(f"{place}ca: {ca} holds no certificate that can be read; name a file in PEM") from None
 
 
 def _show(context: ssl.SSLContext, certificate: Path, key: Path, place: str) -> None:
-    _readable(certificate, f"{place}.certificate")
-    if stat.S_IMODE(_readable(key, f"{place}.key")) & 0o077:
-        raise StartError(f"{place}.key: {key} can be read by others: chmod 600 {key}")
+    _readable(certificate, f"{place}certificate")
+    if stat.S_IMODE(_readable(key, f"{place}key")) & 0o077:
+        raise StartError(f"{place}key: {key} can be read by others: chmod 600 {key}")
 
     def no_password() -> str:
-        raise StartError(f"{place}.key: {key} is encrypted; remove its pass phrase: openssl pkey -in {key} -out NEW")
+        raise StartError(f"{place}key: {key} is encrypted; remove its pass phrase: openssl pkey -in {key} -out NEW")
 
     try:
         context.load_cert_chain(certificate, key, no_password)
@@ -184,10 +211,10 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path, place: str) -> 
 def _unusable(error: ssl.SSLError | ValueError, certificate: Path, key: Path, place: str) -> str:
     reason = getattr(error, "reason", "") or ""
     if reason == "KEY_VALUES_MISMATCH":
-        return f"{place}.key: {key} is not the key of the certificate {certificate}; name the two that belong together"
+        return f"{place}key: {key} is not the key of the certificate {certificate}; name the two that belong together"
     if reason in ("EE_KEY_TOO_SMALL", "CA_MD_TOO_WEAK", "CA_KEY_TOO_SMALL"):
-        return f"{place}.certificate: {certificate} is too weak; use RSA of 2048 bits or more, or an elliptic curve"
-    return f"{place}.certificate: {certificate} and its key {key} cannot be used; both must be PEM files"
+        return f"{place}certificate: {certificate} is too weak; use RSA of 2048 bits or more, or an elliptic curve"
+    return f"{place}certificate: {certificate} and its key {key} cannot be used; both must be PEM files"
 
 
 def _readable(path: Path, place: str) -> int:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from shared.dimse import tls
-from shared.dimse.tls import HandshakeError
 from shared.errors import PeerAbortedError, PeerTimeoutError, ProtocolError
 
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
@@ -61,7 +60,7 @@ class Wire:
     """One connection, plain or TLS, used by one thread; `stop` may come from another.
 
     Args:
-        sock: taken over; `close` closes it. A TLS one that has not shaken hands does so by `shake_hands` first.
+        sock: taken over; `close` closes it. A TLS one has shaken hands.
         received: what it has said already, at most 256 KiB.
     """
 
@@ -79,25 +78,6 @@ class Wire:
         self._slowest = self._allowance = self._most_allowed = 0.0
         self._stopped = False
         self._poll = select.poll()
-
-    def shake_hands(self, seconds: float) -> None:
-        """Shake hands on a TLS connection, whole, within some seconds; nothing on a plain one.
-
-        Raises:
-            HandshakeError: the peer shows no certificate that is accepted, accepts none of ours, speaks no TLS that we
-                do, is silent, or went away.
-        """
-        if not isinstance(self._sock, ssl.SSLSocket):
-            return
-        self._deadline = time.monotonic() + seconds
-        try:
-            while not self._attempt_handshake(self._sock):
-                if self._stopped:
-                    raise HandshakeError("the relay needs the place or is stopping", "stopped")
-        except PeerTimeoutError:
-            raise HandshakeError("the peer was silent or too slow", "timeout") from None
-        except OSError as error:
-            raise HandshakeError(tls.why(error), "aborted" if tls.is_closed(error) else "tls") from None
 
     def next_pdu(self, allowed: Sequence[int], *, start_seconds: float, whole_seconds: float) -> tuple[int, int]:
         """Read a PDU's header; what is read after it is under its deadline.
@@ -213,15 +193,6 @@ class Wire:
             with contextlib.suppress(OSError, ValueError):
                 self._sock.unwrap()
             self._sock = socket.socket(fileno=self._sock.detach())
-
-    def _attempt_handshake(self, sock: ssl.SSLSocket) -> bool:
-        try:
-            sock.do_handshake()
-        except ssl.SSLWantReadError:
-            return bool(self._wait(select.POLLIN))
-        except ssl.SSLWantWriteError:
-            return bool(self._wait(select.POLLOUT))
-        return True
 
     def _receive(self) -> None:
         if self._begin == self._end:

@@ -22,7 +22,7 @@ from tests.shared.dimse.test_hostile import COMMAND, REQUEST, pdata, pdv, rest
 from tests.support import eventually
 
 IMPLICIT = "1.2.840.10008.1.2"
-PLACE = "[ingress] key tls"
+PLACE = "[ingress] key tls."
 
 
 @dataclass(frozen=True)
