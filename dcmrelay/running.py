@@ -30,8 +30,8 @@ def listening(config: Config, pid: int = 0, *, tls: bool | None = None) -> list[
         content = json.loads((run_folder(config) / "ingress.json").read_text(encoding="utf-8"))
         if pid not in (0, content["pid"]) or b"\0ingress\0" not in Path(f"/proc/{content['pid']}/cmdline").read_bytes():
             return []
-        return [(str(host), int(port)) for key in keys for host, port in content[key]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [(str(host), int(port)) for key in keys for host, port in content.get(key, ())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
 
 

@@ -90,6 +90,10 @@ def test_a_calendar_that_is_always_open_needs_no_holiday() -> None:
             "source 'ct' key hosts: is missing, so any machine that knows the AE title may send; name its addresses",
         ),
         (
+            '[ingress.tls]\nlisten = ["0.0.0.0:2762"]\ncertificate = "c"\nkey = "k"\nca = "a"\n' + ROUTE,
+            "source 'ct' key certificate: is missing, so whoever has any certificate of [ingress.tls] ca may send; name its certificate",
+        ),
+        (
             ROUTE + '[[destination]]\nname = "d"\nae_title = "D"\nhost = "h"\nport = 1\nretry = { give_up = "71h" }',
             "destination 'd' key retry.give_up: 71h is under 72h, which a long weekend outlasts; write \"3d\" or more",
         ),
