@@ -172,6 +172,14 @@ def show(
     looking.show(load(find(config)), what, json=as_json)
 
 
+@app.command()
+def knocked(config: ConfigFile = None, as_json: Json = False) -> None:
+    """List callers that were refused, each with a [[source]] to paste that lets it in."""
+    from dcmrelay import knocking
+
+    knocking.knocked(load(find(config)), json=as_json)
+
+
 def _work(kind: str, config: Path | None, *names: tuple[str, ...]) -> None:
     from dcmrelay import workers
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from producers.ingress.parts import OpenParts, Session
 from producers.ingress.storing import Storing
 from shared import metrics, tls
 from shared.broker import Publisher, topology
-from shared.dimse import Listener
+from shared.dimse import Listener, Timeouts
 from shared.service import Service, run
 from shared.spool.runs import Run
 
 _GRACE_SECONDS = 5
+_REQUEST_SECONDS = 5
 
 
 def main(config_path: Path) -> int:
@@ -23,6 +25,7 @@ def main(config_path: Path) -> int:
 
 
 def _work(service: Service) -> None:
+    _allow_many_descriptors()
     parts, this_run = OpenParts(), Run(service.spool)
     listener = _listener(service, parts, this_run)
     publisher = Publisher(service.broker_url(), topology(service.destinations), "ingress")
@@ -42,12 +45,19 @@ def _work(service: Service) -> None:
     publisher.stop()
 
 
+def _allow_many_descriptors() -> None:
+    """Two for each association, one for each connection before it: more than the 1,024 that are usual."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _listener(service: Service, parts: OpenParts, this_run: Run) -> Listener[Session]:
     ingress = service.config.ingress
     return Listener(
         [(address.host, address.port) for address in ingress.listen],
         Storing(service.spool, service.config, parts, this_run.id),
         tls=tls.of_ingress(ingress),
+        timeouts=Timeouts(associate=_REQUEST_SECONDS),
         max_instance=ingress.max_instance,
         max_associations=ingress.max_associations,
         max_associations_per_host=ingress.max_associations_per_host,
