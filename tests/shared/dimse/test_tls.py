@@ -18,7 +18,7 @@ from shared.errors import PeerError, PeerUnreachableError, StartError
 from tests.certificates import Authority, Certificate, authority, signed_by_itself
 from tests.peers import run_tool, store_scp, storescu
 from tests.shared.dimse.shelf import QUICK, Instance, Shelf, instance, listening
-from tests.shared.dimse.test_hostile import COMMAND, REQUEST, pdata, pdv, rest
+from tests.shared.dimse.pdus import associate_rq, pdata, pdv, rest, store_rq
 from tests.support import eventually
 
 IMPLICIT = "1.2.840.10008.1.2"
@@ -166,7 +166,7 @@ def _speak(address: tuple[str, int], context: ssl.SSLContext) -> None:
         socket.create_connection(address, timeout=10) as sock,
         context.wrap_socket(sock, server_hostname="127.0.0.1") as wrapped,
     ):
-        wrapped.sendall(REQUEST)
+        wrapped.sendall(associate_rq())
         wrapped.recv(1)
 
 
@@ -183,7 +183,9 @@ def test_a_caller_without_proper_tls_is_told_so_at_once(world: World, tmp_path: 
         assert_serves(listener, world)
 
 
-@pytest.mark.parametrize("said", [REQUEST, b"GET / HTTP/1.1\r\n\r\n", b"\0" * 4096], ids=["DICOM", "HTTP", "zeros"])
+@pytest.mark.parametrize(
+    "said", [associate_rq(), b"GET / HTTP/1.1\r\n\r\n", b"\0" * 4096], ids=["DICOM", "HTTP", "zeros"]
+)
 def test_what_is_not_tls_is_closed_on_the_tls_port(world: World, said: bytes) -> None:
     shelf = Shelf()
     with listening(shelf, tls=world.accepting()) as listener:
@@ -250,9 +252,9 @@ def test_the_end_of_tls_in_mid_store_leaves_nothing(world: World) -> None:
             socket.create_connection(listener.addresses[1], timeout=10) as sock,
             context.wrap_socket(sock, server_hostname="127.0.0.1") as wrapped,
         ):
-            wrapped.sendall(REQUEST)
+            wrapped.sendall(associate_rq())
             wrapped.recv(6)
-            wrapped.sendall(COMMAND + pdata(pdv(b"\x08\0\x18\0", 0)))
+            wrapped.sendall(store_rq() + pdata(pdv(b"\x08\0\x18\0", 0)))
             with suppress(OSError):
                 wrapped.unwrap()
         eventually(lambda: shelf.ended == ["aborted"])
