@@ -118,12 +118,17 @@ def sender(
 def send(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
     source: Annotated[str, typer.Option(help="Name of the [[source]] to send as.")],
+    certificate: Annotated[Path | None, typer.Option(help="To come by TLS: the certificate to show, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
     config: ConfigFile = None,
 ) -> None:
     """Hand files to the running relay as a source; exit 1 when one was not sent."""
     from dcmrelay import handing
 
-    raise typer.Exit(handing.hand_over(load(find(config)), source, paths))
+    if (certificate is None) != (key is None):
+        raise typer.BadParameter("--certificate and --key belong together; give both or neither")
+    shown = (certificate, key) if certificate and key else None
+    raise typer.Exit(handing.hand_over(load(find(config)), source, paths, shown))
 
 
 @app.command()
@@ -168,6 +173,14 @@ def show(
     looking.show(load(find(config)), what, json=as_json)
 
 
+@app.command()
+def knocked(config: ConfigFile = None, as_json: Json = False) -> None:
+    """List callers that were refused, each with a [[source]] to paste that lets it in."""
+    from dcmrelay import knocking
+
+    knocking.knocked(load(find(config)), json=as_json)
+
+
 def _work(kind: str, config: Path | None, *names: tuple[str, ...]) -> None:
     from dcmrelay import workers
 
@@ -177,5 +190,6 @@ def _work(kind: str, config: Path | None, *names: tuple[str, ...]) -> None:
 def _summary(path: Path, config: Config) -> str:
     counted = [(config.sources, "source"), (config.destinations, "destination"), (config.routes, "route")]
     counts = ", ".join(f"{len(things)} {word}{'' if len(things) == 1 else 's'}" for things, word in counted)
-    addresses = ", ".join(map(str, config.ingress.listen))
+    with_tls = config.ingress.tls.listen if config.ingress.tls else ()
+    addresses = ", ".join([*map(str, config.ingress.listen), *(f"{address} (TLS)" for address in with_tls)])
     return f"{path}: OK: {config.relay.ae_title} on {addresses}, {counts}, data in {config.relay.data_dir}"

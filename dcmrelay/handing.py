@@ -11,22 +11,31 @@ from rich.progress import Progress
 from dcmrelay.output import complain, one_line, say
 from dcmrelay.running import listening
 from dcmrelay.sending import NotSent, Ready, Sent, Target, examine, files_in, meaning, send
-from shared.config import Config
+from shared.config import Config, Source
+from shared.dimse import TlsPeer
 from shared.errors import StartError
+from shared.tls import of_this_relay
 
 Outcome = Sent | NotSent
+Shown = tuple[Path, Path] | None
 
 
-def hand_over(config: Config, source: str, paths: list[Path]) -> int:
+def hand_over(config: Config, source: str, paths: list[Path], shown: Shown = None) -> int:
     """Send files and what lies in folders as a source.
+
+    Args:
+        config: the configuration.
+        source: its name.
+        paths: files and folders.
+        shown: the certificate and key to come with by TLS; None to come without.
 
     Returns:
         1 when a file that should have been sent was not, else 0.
 
     Raises:
-        StartError: there is no such source.
+        StartError: there is no such source, or it cannot come so.
     """
-    target = target_of(config, source)
+    target = target_of(config, source, shown)
     looked_at = [examine(path, named=named) for path, named in files_in(paths)]
     passed_over = [found for found in looked_at if isinstance(found, NotSent)]
     for found in passed_over:
@@ -39,21 +48,35 @@ def hand_over(config: Config, source: str, paths: list[Path]) -> int:
     return int(not outcomes or any(isinstance(outcome, NotSent) and outcome.failed for outcome in outcomes))
 
 
-def target_of(config: Config, name: str) -> Target:
+def target_of(config: Config, name: str, shown: Shown = None) -> Target:
     """Whom a source calls, and as whom: where the ingress listens now, else where it is configured to.
 
     Raises:
-        StartError: there is no such source.
+        StartError: there is no such source, or it cannot come so.
     """
     source = config.source(name)
     if source is None:
         known = ", ".join(known.name for known in config.sources) or "none"
         raise StartError(f"there is no source {one_line(name)!r} in the configuration; it has: {known}")
-    configured = config.ingress.listen[0]
-    host, port = next(iter(listening(config)), (configured.host, configured.port))
+    tls = _tls(config, source, shown)
+    configured = config.ingress.tls.listen if config.ingress.tls and tls else config.ingress.listen
+    host, port = next(iter(listening(config, tls=tls is not None)), (configured[0].host, configured[0].port))
     called = next((title for title in source.called if title != "*"), config.relay.ae_title)
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (anywhere means here too)
-    return Target(host=here, port=port, calling_ae_title=source.ae_title, called_ae_title=called)
+    return Target(host=here, port=port, calling_ae_title=source.ae_title, called_ae_title=called, tls=tls)
+
+
+def _tls(config: Config, source: Source, shown: Shown) -> TlsPeer | None:
+    """How a source comes by TLS, when it has to or wants to."""
+    if shown is None and config.ingress.listen and not source.certificate:
+        return None
+    if config.ingress.tls is None:
+        raise StartError("the relay has no listener with TLS; leave out --certificate and --key, or add [ingress.tls]")
+    if shown is None:
+        raise StartError(
+            f"source {source.name!r} can come by TLS only; give --certificate and --key of a certificate it may show"
+        )
+    return of_this_relay(config.ingress.tls, *shown)
 
 
 def _told(outcomes: list[Outcome], advance: Callable[[], None]) -> Callable[[Outcome], None]:

@@ -19,10 +19,10 @@ from typing import Any
 from dcmrelay.child import Child
 from dcmrelay.keeping import Keeper
 from dcmrelay.private_broker import PrivateBroker
-from dcmrelay.running import free_port, listening, run_folder, shown_address
+from dcmrelay.running import free_port, listening, run_folder, shown_listening
 from dcmrelay.views import counted
 from dcmrelay.workers import PER_MACHINE
-from shared import metrics
+from shared import metrics, tls
 from shared.broker import Publisher, topology
 from shared.config import Address, Config, broker_url
 from shared.errors import StartError
@@ -78,7 +78,8 @@ class _Local:
     def run(self, stop_asked: Callable[[], bool]) -> None:
         """Start everything, then look after it until it is to stop."""
         _wait_for_leftover(self._config)
-        for address in self._config.ingress.listen:
+        _check_tls(self._config)
+        for address in _addresses(self._config):
             _check_free(address)
         (self._folder / "ingress.json").unlink(missing_ok=True)
         if self._given:
@@ -118,7 +119,7 @@ class _Local:
         return Keeper(name, thing, why=why, say=self._say)
 
     def _look_whether_ready(self) -> None:
-        addresses = [shown_address(*address) for address in listening(self._config, self._children[0].pid)]
+        addresses = [shown for shown, _ in shown_listening(self._config, self._children[0].pid)]
         if addresses:
             self._ready = True
             self._say(self._ready_line(addresses))
@@ -174,6 +175,17 @@ def _check_broker(url: str, destinations: tuple[str, ...]) -> None:
         publisher.link.wait_connected(_BROKER_SECONDS)
     finally:
         publisher.stop()
+
+
+def _addresses(config: Config) -> tuple[Address, ...]:
+    return config.ingress.listen + (config.ingress.tls.listen if config.ingress.tls else ())
+
+
+def _check_tls(config: Config) -> None:
+    """Say at once what ingress and senders would say of their certificates and keys."""
+    tls.of_ingress(config.ingress)
+    for destination in config.destinations:
+        tls.of_destination(destination)
 
 
 def _check_free(address: Address) -> None:

@@ -96,10 +96,10 @@ def _health(config: Config, spool: Spool) -> views.Health:
 
 
 def _ingress(config: Config, spool: Spool) -> tuple[str, ...]:
-    here = running.listening(config)
+    here = running.shown_listening(config)
     if not here and reading.ingress_elsewhere(spool):
         return ("elsewhere",)
-    return tuple(running.shown_address(*address) for address in here if running.answers(*address))
+    return tuple(shown for shown, address in here if running.answers(*address))
 
 
 def _summary(health: views.Health) -> str:

@@ -17,20 +17,28 @@ def run_folder(config: Config) -> Path:
     return config.relay.data_dir / "run"
 
 
-def listening(config: Config, pid: int = 0) -> list[tuple[str, int]]:
+def listening(config: Config, pid: int = 0, *, tls: bool | None = None) -> list[tuple[str, int]]:
     """Host and port of each address where the ingress of this data folder listens; empty when it does not run.
 
     Args:
         config: the configuration.
         pid: only the ingress that is this process; 0 for any.
+        tls: only those with TLS, or only those without; None for both, those without first.
     """
+    keys = ["addresses", "tls_addresses"] if tls is None else ["tls_addresses"] if tls else ["addresses"]
     try:
         content = json.loads((run_folder(config) / "ingress.json").read_text(encoding="utf-8"))
         if pid not in (0, content["pid"]) or b"\0ingress\0" not in Path(f"/proc/{content['pid']}/cmdline").read_bytes():
             return []
-        return [(str(host), int(port)) for host, port in content["addresses"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [(str(host), int(port)) for key in keys for host, port in content.get(key, ())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
+
+
+def shown_listening(config: Config, pid: int = 0) -> list[tuple[str, tuple[str, int]]]:
+    """What `listening` finds, each with how a person is told of it."""
+    plain = [(shown_address(*address), address) for address in listening(config, pid, tls=False)]
+    return plain + [(f"{shown_address(*it)} (TLS)", it) for it in listening(config, pid, tls=True)]
 
 
 def shown_address(host: str, port: int) -> str:

@@ -9,7 +9,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from dcmrelay.completeness import is_whole
 from shared import headers
-from shared.dimse import Association, request
+from shared.dimse import Association, TlsPeer, request
 from shared.errors import DataSetError, PeerError, PeerRejectedError, PeerUnreachableError, StorageError
 
 _MOST_CONTEXTS = 128
@@ -51,12 +51,13 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Whom to call, and how we call ourselves."""
+    """Whom to call, how we call ourselves, and with which certificates; `tls` is None for a plain connection."""
 
     host: str
     port: int
     calling_ae_title: str
     called_ae_title: str
+    tls: TlsPeer | None = None
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
@@ -173,6 +174,7 @@ def _send_some(target: Target, files: list[Ready], tell: Callable[[Sent | NotSen
             calling_ae_title=target.calling_ae_title,
             called_ae_title=target.called_ae_title,
             contexts=contexts,
+            tls=target.tls,
         )
     except PeerError as error:
         _tell_all(files, remedy(error, target), tell)

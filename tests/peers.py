@@ -22,6 +22,7 @@ _PACKAGES = {
     "promtool": "prometheus",
     "dciodvfy": "dicom3tools",
     "strace": "strace",
+    "openssl": "openssl",
 }
 
 

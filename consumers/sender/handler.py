@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from consumers.sender.parcel import Parcel, pack
 from consumers.sender.sending import Pace, Sending, contexts_for, within
 from consumers.sender.verdict import verdict
+from shared import tls
 from shared.config.peers import Destination
 from shared.dimse import Timeouts, request
 from shared.errors import PermanentError
@@ -29,6 +30,9 @@ class Sender:
         may_send: asked before every C-STORE; raises when another process owns the destination.
         stopping: cuts short the pauses of `max_rate`.
         timeouts: of the association; the defaults when None.
+
+    Raises:
+        StartError: a file of [destination.tls] cannot be used.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Sender:
     ) -> None:
         self._spool, self._destination, self._may_send = spool, destination, may_send
         self._pace, self._timeouts = Pace(destination.max_rate, stopping), timeouts
+        self._tls = tls.of_destination(destination)
 
     def handle(self, claim: Claim) -> Outcome:
         """Send what is left of a delivery."""
@@ -79,6 +84,7 @@ class Sender:
             called_ae_title=self._destination.ae_title,
             contexts=contexts,
             timeouts=self._timeouts,
+            tls=self._tls,
         ) as association:
             return sending.send(association, within(left, contexts))
 

@@ -2,19 +2,21 @@
 
 import json
 import os
+import resource
 import threading
 from pathlib import Path
 
 from producers.ingress.closing import Closing
 from producers.ingress.parts import OpenParts, Session
 from producers.ingress.storing import Storing
-from shared import metrics
+from shared import metrics, tls
 from shared.broker import Publisher, topology
-from shared.dimse import Listener
+from shared.dimse import Listener, Timeouts
 from shared.service import Service, run
 from shared.spool.runs import Run
 
 _GRACE_SECONDS = 5
+_REQUEST_SECONDS = 5
 
 
 def main(config_path: Path) -> int:
@@ -23,6 +25,7 @@ def main(config_path: Path) -> int:
 
 
 def _work(service: Service) -> None:
+    _allow_many_descriptors()
     parts, this_run = OpenParts(), Run(service.spool)
     listener = _listener(service, parts, this_run)
     publisher = Publisher(service.broker_url(), topology(service.destinations), "ingress")
@@ -43,11 +46,19 @@ def _work(service: Service) -> None:
     this_run.end()
 
 
+def _allow_many_descriptors() -> None:
+    """Two for each association, one for each connection before it: more than the 1,024 that are usual."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _listener(service: Service, parts: OpenParts, this_run: Run) -> Listener[Session]:
     ingress = service.config.ingress
     return Listener(
         [(address.host, address.port) for address in ingress.listen],
         Storing(service.spool, service.config, parts, this_run.id),
+        tls=tls.of_ingress(ingress),
+        timeouts=Timeouts(associate=_REQUEST_SECONDS),
         max_instance=ingress.max_instance,
         max_associations=ingress.max_associations,
         max_associations_per_host=ingress.max_associations_per_host,
@@ -59,5 +70,7 @@ def _announce(service: Service, listener: Listener[Session]) -> None:
     """Say where it listens, for `up` and `send`: a port of 0 in the configuration is another each time."""
     path = service.config.relay.data_dir / "run" / "ingress.json"
     aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps({"pid": os.getpid(), "addresses": listener.addresses}), encoding="ascii")
+    plain = len(service.config.ingress.listen)
+    said = {"pid": os.getpid(), "addresses": listener.addresses[:plain], "tls_addresses": listener.addresses[plain:]}
+    aside.write_text(json.dumps(said), encoding="ascii")
     aside.replace(path)

@@ -2,7 +2,7 @@
 
 from dataclasses import astuple
 
-from shared.config import Config
+from shared.config import Mismatch
 from shared.dimse import (
     CALLED_NOT_RECOGNIZED,
     CALLING_NOT_RECOGNIZED,
@@ -19,20 +19,24 @@ DOES_NOT_MATCH_SOP_CLASS = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
 
-def refusal(config: Config, proposal: Proposal, *, has_room: bool) -> Rejection | None:
+def refusal(mismatch: Mismatch | None, *, has_room: bool) -> Rejection | None:
     """Why an association is refused, or None.
 
     Args:
-        config: names the sources.
-        proposal: who calls whom, from where.
+        mismatch: what about the caller fits no source, None when it is one.
         has_room: whether the spool can take more.
 
-    Source: PS3.8 9.3.4 for the reasons. An unlisted host is told the same as an unknown AE title.
+    Source: PS3.8 9.3.4 for the reasons. An unlisted host, and who does not have the source's certificate, are told the
+    same as an unknown AE title.
     """
-    mismatch = config.mismatch_of(proposal.calling_ae_title, proposal.host, proposal.called_ae_title)
     if mismatch is not None:
         return CALLED_NOT_RECOGNIZED if mismatch == "called" else CALLING_NOT_RECOGNIZED
     return None if has_room else TEMPORARY_CONGESTION
+
+
+def who(proposal: Proposal) -> tuple[str, str, str, frozenset[str] | None]:
+    """What says which source a caller is, in the order of `Config.source_of`."""
+    return proposal.calling_ae_title, proposal.host, proposal.called_ae_title, proposal.certificate
 
 
 def status_of(request: StoreRequest, identity: Identity) -> int:

@@ -11,6 +11,7 @@ from shared.broker import Publisher
 from shared.config import Config
 from shared.errors import UNREADABLE, BrokerError, StorageError
 from shared.messages import StudyCompleted
+from shared.spool import reserve
 from shared.spool.closing import close_part
 from shared.spool.parts import Part, active_parts, is_closed, read_manifest, read_part
 from shared.spool.runs import Run, adopt
@@ -54,11 +55,12 @@ class Closing:
             self._parts.adopt(part, self._quiet(part), takes_more=takes_more)
 
     def run_until_stopped(self) -> None:
-        """Close what is over; say that the run goes on."""
+        """Close what is over; say that the run goes on; keep the spool's reserve."""
         while not self._stopping.wait(_LOOK_SECONDS):
             for open_part in self._parts.take_over():
                 self._close_or_set_apart(open_part)
             metrics.PARTS_OPEN.set(len(self._parts))
+            reserve.keep(self._spool.store.root)
             try:
                 self._run.beat()
             except StorageError as error:

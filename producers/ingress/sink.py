@@ -1,6 +1,7 @@
 """One instance on its way in: written as received, hashed on the way, in its part and durable before success."""
 
 import hashlib
+from collections.abc import Callable
 
 import structlog
 
@@ -8,12 +9,13 @@ from producers.ingress.acceptance import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SU
 from producers.ingress.parts import OpenPart, OpenParts, Session
 from shared import metrics
 from shared.dimse import StoreRequest, part10_header
-from shared.errors import DataSetError
+from shared.errors import DataSetError, StorageError
 from shared.headers import Identity, read_identity
 from shared.spool.parts import Instance, Part, instance_name, is_closed, new_part_id, open_part
 from shared.spool.spool import Spool
 
 log = structlog.get_logger()
+_LOOK_BYTES = 16 << 20
 
 
 class Sink:
@@ -26,6 +28,7 @@ class Sink:
         request: what the command said.
         run: id of this ingress run.
         quiet: the source's `quiet` and `quiet_after_release`, seconds.
+        has_room: asked again while a large instance comes.
 
     Raises:
         StorageError: no temporary file could be made.
@@ -40,9 +43,11 @@ class Sink:
         *,
         run: str,
         quiet: tuple[float, float],
+        has_room: Callable[[], bool],
     ) -> None:
         self._spool, self._parts, self._session, self._request = spool, parts, session, request
         self._run, self._quiet = run, quiet
+        self._has_room, self._look_at = has_room, _LOOK_BYTES
         self._hash = hashlib.sha256()
         self._draft = spool.store.draft()
         header = part10_header(
@@ -60,7 +65,15 @@ class Sink:
         session.receiving = True
 
     def write(self, chunk: memoryview) -> None:
-        """Take the next bytes of the data set."""
+        """Take the next bytes of the data set.
+
+        Raises:
+            StorageError: the disk refused, or has less than `min_free` by now.
+        """
+        if self._draft.size > self._look_at:
+            self._look_at += _LOOK_BYTES
+            if not self._has_room():
+                raise StorageError("no room for the rest of an instance; make room, or lower [ingress] min_free")
         self._hash.update(chunk)
         self._draft.write(chunk)
 

@@ -4,7 +4,8 @@ import shutil
 
 import structlog
 
-from producers.ingress.acceptance import OUT_OF_RESOURCES, refusal
+from producers.ingress.acceptance import OUT_OF_RESOURCES, refusal, who
+from producers.ingress.knocking import Knocking
 from producers.ingress.parts import OpenParts, Session
 from producers.ingress.sink import Sink, answered
 from shared import metrics
@@ -29,18 +30,20 @@ class Storing:
 
     def __init__(self, spool: Spool, config: Config, parts: OpenParts, run: str) -> None:
         self._spool, self._config, self._parts, self._run = spool, config, parts, run
+        self._knocking = Knocking(spool)
+        self._had_room = True
 
     def admit(self, proposal: Proposal) -> Rejection | None:
         """None to accept the association, otherwise how to refuse it."""
-        rejection = refusal(self._config, proposal, has_room=self.has_room())
-        if rejection is not None:
-            log.warning("refused", host=proposal.host, why=rejection.text)
-        return rejection
+        mismatch = self._config.mismatch_of(*who(proposal))
+        if mismatch is not None:
+            self._knocking.note(proposal, mismatch)
+        return refusal(mismatch, has_room=self.has_room())
 
     def opened(self, proposal: Proposal) -> Session:
         """An association was accepted."""
         metrics.ASSOCIATIONS_OPEN.inc()
-        source = self._config.source_of(proposal.calling_ae_title, proposal.host, proposal.called_ae_title)
+        source = self._config.source_of(*who(proposal))
         if source is None:
             raise RuntimeError("an association was accepted that no source may have")
         return Session(source=source, proposal=proposal)
@@ -48,10 +51,17 @@ class Storing:
     def store(self, session: Session, request: StoreRequest) -> StoreSink | int:
         """Where an instance's bytes go, or 0xA700 when there is no room for them."""
         if not self.has_room():
-            log.error("no_room", source=session.source.name, min_free=self._config.ingress.min_free)
             return answered(session, OUT_OF_RESOURCES)
         try:
-            return Sink(self._spool, self._parts, session, request, run=self._run, quiet=self._quiet(session))
+            return Sink(
+                self._spool,
+                self._parts,
+                session,
+                request,
+                run=self._run,
+                quiet=self._quiet(session),
+                has_room=self.has_room,
+            )
         except StorageError as error:
             log.error("not_stored", source=session.source.name, why=str(error))
             return answered(session, OUT_OF_RESOURCES)
@@ -62,7 +72,17 @@ class Storing:
         self._parts.end_session(session)
 
     def has_room(self) -> bool:
-        """Whether the right volume is mounted and has more than `min_free`."""
+        """Whether the right volume is mounted and has more than `min_free`; a change is logged."""
+        has_room = self._has_room()
+        if has_room != self._had_room:
+            self._had_room = has_room
+            if has_room:
+                log.info("room_again")
+            else:
+                log.error("no_room", min_free=self._config.ingress.min_free, mounted=is_mounted(self._config))
+        return has_room
+
+    def _has_room(self) -> bool:
         try:
             free = shutil.disk_usage(self._spool.store.root).free
         except OSError:

@@ -50,12 +50,18 @@ def _empty(config: Config) -> Iterator[Problem]:
 
 
 def _open_sources(config: Config) -> Iterator[Problem]:
-    if all(address.is_loopback for address in config.ingress.listen):
-        return
+    with_tls = config.ingress.tls.listen if config.ingress.tls else ()
+    is_open = not all(address.is_loopback for address in config.ingress.listen)
+    is_open_with_tls = not all(address.is_loopback for address in with_tls)
     for source in config.sources:
-        if not source.hosts:
+        if source.certificate or source.hosts:
+            continue
+        if is_open:
             text = "is missing, so any machine that knows the AE title may send; name its addresses"
             yield at("source", source.name, "hosts", text)
+        elif is_open_with_tls:
+            text = "is missing, so whoever has any certificate of [ingress.tls] ca may send; name its certificate"
+            yield at("source", source.name, "certificate", text)
 
 
 def _times(config: Config) -> Iterator[Problem]:

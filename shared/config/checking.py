@@ -29,6 +29,7 @@ def errors_of(config: Config, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
         *_listeners(config),
         *_timezone(config, raw),
         *_alike(config),
+        *_certificates(config),
         *_retries(config),
         *_dates(config),
         *(problem for route in config.routes for problem in _route(config, route)),
@@ -39,9 +40,11 @@ def _listeners(config: Config) -> Iterator[Problem]:
     ingress = config.ingress
     if not ingress.listen and ingress.tls is None:
         yield within("ingress", "listen", 'names no address; write for example ["127.0.0.1:11112"]')
-    for address, times in Counter(a for a in ingress.listen if a.port).items():
+    with_tls = ingress.tls.listen if ingress.tls else ()
+    for address, times in Counter(a for a in (*ingress.listen, *with_tls) if a.port).items():
         if times > 1:
-            yield within("ingress", "listen", f"{address} is named {times} times; remove all but one")
+            key = "listen" if address in ingress.listen else "tls.listen"
+            yield within("ingress", key, f"{address} is named {times} times; remove all but one")
     for address in ingress.listen:
         if not address.is_loopback and ingress.plain is None:
             text = (
@@ -61,6 +64,18 @@ def _alike(config: Config) -> Iterator[Problem]:
         if are_alike(one, other):
             text = f"a caller can be {one.name!r} as well; tell them apart by ae_title, hosts or called"
             yield Problem(f"source {other.name!r}", text)
+
+
+def _certificates(config: Config) -> Iterator[Problem]:
+    for source in config.sources:
+        if source.certificate and config.ingress.tls is None:
+            text = "is only shown to a listener with TLS, and there is none; add [ingress.tls], or remove it"
+            yield at("source", source.name, "certificate", text)
+    for destination in config.destinations:
+        tls = destination.tls
+        if tls and (tls.certificate is None) != (tls.key is None):
+            key, other = ("key", "certificate") if tls.key is None else ("certificate", "key")
+            yield at("destination", destination.name, f"tls.{key}", f"is missing; add it, or remove tls.{other}")
 
 
 def _retries(config: Config) -> Iterator[Problem]:

@@ -106,11 +106,16 @@ def _pattern(value: str) -> str:
     return value
 
 
-def _patterns(value: object) -> object:
-    one = (value,) if isinstance(value, str) else value
-    if not isinstance(one, list | tuple):
-        raise ValueError(f'{shown(value)} must be text or a list of texts, such as "CT*" or ["CT", "MR"]')
-    return tuple(one)
+def _texts(example: str) -> BeforeValidator:
+    """Return a validator that takes one text or a list of texts."""
+
+    def validate(value: object) -> object:
+        one = (value,) if isinstance(value, str) else value
+        if not isinstance(one, list | tuple):
+            raise ValueError(f"{shown(value)} must be text or a list of texts, such as {example}")
+        return tuple(one)
+
+    return BeforeValidator(validate)
 
 
 def _regular_expression(value: str) -> str:
@@ -209,6 +214,8 @@ CalledAeTitle = Annotated[str, text(_called, '"DCMRELAY"')]
 CallingAeTitle = Annotated[str, text(_calling, '"DCMRELAY"')]
 Constant = Annotated[str, text(_constant, '"HX"')]
 Host = Annotated[str, text(values.parse_host, '"10.1.2.3"')]
+PeerName = Annotated[str, text(values.parse_peer, '"pacs.example"')]
+CertificateName = Annotated[str, text(values.parse_certificate, '"ct-1.example"')]
 Timezone = Annotated[str, text(_timezone, '"Europe/Lisbon"')]
 BrokerUrl = Annotated[str, _url("amqp", "amqps")]
 LedgerUrl = Annotated[str, _url("postgresql")]
@@ -222,9 +229,10 @@ TextKeyword = Annotated[str, text(keywords.check_text_keyword, '"PatientID"')]
 Pseudonyms = Annotated[dict[str, str], by_keyword(keywords.check_pseudonym)]
 Constants = Annotated[dict[str, str], by_keyword(keywords.check_constant)]
 Template = Annotated[str, text(keywords.check_template, '"Hospital Example"')]
+Certificates = Annotated[tuple[CertificateName, ...], BeforeValidator(_filled), _texts('"ct-1.example"')]
 MatchKey = Annotated[str, text(matching.parse_match_key, '"Modality"')]
 Patterns = Annotated[
-    tuple[Annotated[str, text(_pattern, '"CT*"')], ...], BeforeValidator(_filled), BeforeValidator(_patterns)
+    tuple[Annotated[str, text(_pattern, '"CT*"')], ...], BeforeValidator(_filled), _texts('"CT*" or ["CT", "MR"]')
 ]
 Network = Annotated[values.Network, text(values.parse_network, '"10.1.0.0/16"'), PlainSerializer(str, when_used="json")]
 ListenAddress = Annotated[

@@ -50,14 +50,18 @@ class Config(Table):
         """SHA-256 of the snapshot, in hexadecimal."""
         return hashlib.sha256(self.snapshot()).hexdigest()
 
-    def source_of(self, calling_ae_title: str, host: str, called_ae_title: str) -> Source | None:
-        """Return the most specific source a caller is, or None; `mismatch_of` says why."""
-        found = callers.source_of(self.sources, calling_ae_title, host, called_ae_title)
+    def source_of(
+        self, calling_ae_title: str, host: str, called_ae_title: str, certificate: frozenset[str] | None = None
+    ) -> Source | None:
+        """Return the most specific source a caller is, or None; `mismatch_of` says why, `callers.source_of` more."""
+        found = callers.source_of(self.sources, calling_ae_title, host, called_ae_title, certificate)
         return found if isinstance(found, Source) else None
 
-    def mismatch_of(self, calling_ae_title: str, host: str, called_ae_title: str) -> callers.Mismatch | None:
-        """Return what about a caller fits no source: "calling", "host" or "called"; None when it is a source."""
-        found = callers.source_of(self.sources, calling_ae_title, host, called_ae_title)
+    def mismatch_of(
+        self, calling_ae_title: str, host: str, called_ae_title: str, certificate: frozenset[str] | None = None
+    ) -> callers.Mismatch | None:
+        """Return what about a caller fits no source, as `callers.source_of`; None when it is a source."""
+        found = callers.source_of(self.sources, calling_ae_title, host, called_ae_title, certificate)
         return None if isinstance(found, Source) else found
 
     def source(self, name: str) -> Source | None:

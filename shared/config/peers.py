@@ -9,6 +9,7 @@ from shared.config.fields import (
     AeTitle,
     CalledAeTitle,
     CallingAeTitle,
+    Certificates,
     Constant,
     Count,
     Duration,
@@ -16,6 +17,7 @@ from shared.config.fields import (
     Host,
     Name,
     Network,
+    PeerName,
     Port,
     Rate,
     SendingAeTitle,
@@ -34,6 +36,8 @@ class Source(Table):
         ae_title: the calling AE title it uses.
         hosts: IP networks it may call from; empty means any.
         called: AE titles it may call, "*" any; empty before loading means the relay's own.
+        certificate: it comes by TLS only, and its certificate has one of these names (common or alternative) or
+            fingerprints ("sha256:..."); empty: it may come as it likes.
         issuer: the domain of its patient IDs, for pseudonyms.
         quiet: when a part of its closes; None means [ingress]'s.
         quiet_after_release: likewise.
@@ -43,6 +47,7 @@ class Source(Table):
     ae_title: SendingAeTitle
     hosts: Several[Network] = ()
     called: Several[CalledAeTitle] = ()
+    certificate: Certificates = ()
     issuer: Constant | None = None
     quiet: Duration | None = None
     quiet_after_release: Duration | None = None
@@ -57,9 +62,14 @@ class Retry(Table):
 
 
 class DestinationTls(Table):
-    """[destination.tls]: `name` is what the peer's certificate must say; certificate and key are ours."""
+    """[destination.tls]: whom the peer's certificate must show; `certificate` and `key` are ours, both or neither.
 
-    name: Host
+    Args:
+        name: host name or IP address that the certificate is for, or its fingerprint ("sha256:...").
+        ca: who may have issued it, or the certificate itself.
+    """
+
+    name: PeerName
     ca: FilePath
     certificate: FilePath | None = None
     key: FilePath | None = None

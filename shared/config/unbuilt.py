@@ -19,8 +19,6 @@ def unbuilt_in(config: Config) -> tuple[Problem, ...]:
 
 
 def _of_the_relay(config: Config) -> Iterator[Problem]:
-    if config.ingress.tls is not None:
-        yield within("ingress", "tls", f"{_LATER}; remove [ingress.tls] and listen on a VPN")
     if config.ledger.url is not None:
         yield within("ledger", "url", f"{_LATER}; remove it, `studies` and `show` read the spool")
     if config.notify:
@@ -33,8 +31,6 @@ def _of_destinations(config: Config) -> Iterator[Problem]:
     for destination in config.destinations:
         if destination.verify != "none":
             yield at("destination", destination.name, "verify", f'"{destination.verify}" {_LATER}; write "none"')
-        if destination.tls is not None:
-            yield at("destination", destination.name, "tls", f"{_LATER}; remove [destination.tls] and send over a VPN")
 
 
 def _of_routes(config: Config) -> Iterator[Problem]:

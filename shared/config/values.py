@@ -17,6 +17,7 @@ _NUMBER = r"(?P<number>[0-9]{1,15}(\.[0-9]{1,6})?)"
 _DURATION = re.compile(_NUMBER + r"(?P<unit>ms|s|m|h|d)")
 _SIZE = re.compile(_NUMBER + r"(?P<unit>B|kB|KB|MB|GB|TB)")
 _RATE = re.compile(_NUMBER + r"(?P<unit>[kKMG]?(bit|B)/s)")
+_FINGERPRINT = re.compile(r"sha256:(?P<digits>[0-9a-f]{2}(:?[0-9a-f]{2}){31})", re.IGNORECASE)
 _PERCENT = re.compile(_NUMBER + r"%")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -176,6 +177,31 @@ def parse_host(text: str) -> str:
     if re.fullmatch(r"[0-9.]+", text):
         raise ValueError(f"{shown(text)} is not an IP address; write four numbers from 0 to 255")
     return text
+
+
+def parse_fingerprint(text: str) -> str | None:
+    """Return "sha256:" and 64 hexadecimal digits, with or without colons, as one lower-case text; None for a name."""
+    if not text.lower().startswith("sha256:"):
+        return None
+    found = _FINGERPRINT.fullmatch(text)
+    if found is None:
+        raise ValueError(f'{shown(text)} is not a fingerprint; write "sha256:" and 64 hexadecimal digits')
+    return "sha256:" + found["digits"].replace(":", "").lower()
+
+
+def parse_certificate(text: str) -> str:
+    """Return who a certificate must say it is: one of its names (common or alternative), or its fingerprint."""
+    if not text.strip() or not text.isprintable() or len(text) > 255:
+        raise ValueError(f'{shown(text)} names no certificate; write a name it holds, such as "ct-1.example"')
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        return parse_fingerprint(text) or text.strip()
+
+
+def parse_peer(text: str) -> str:
+    """Return what a server's certificate must say: a host name, an IP address, or its fingerprint."""
+    return parse_fingerprint(text) or parse_host(text)
 
 
 def parse_address(text: str) -> Address:

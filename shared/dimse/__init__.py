@@ -5,7 +5,6 @@
 
 from shared.dimse.listener import Listener
 from shared.dimse.part10 import part10_header
-from shared.dimse.scp import serve_association
 from shared.dimse.scu import Association, request
 from shared.dimse.service import StorageService, StoreRequest, StoreSink
 from shared.dimse.terms import (
@@ -23,6 +22,7 @@ from shared.dimse.terms import (
     is_conformant_uid,
     is_uid,
 )
+from shared.dimse.tls import TlsFiles, TlsPeer
 
 __all__ = [
     "CALLED_NOT_RECOGNIZED",
@@ -41,9 +41,10 @@ __all__ = [
     "StoreRequest",
     "StoreSink",
     "Timeouts",
+    "TlsFiles",
+    "TlsPeer",
     "is_conformant_uid",
     "is_uid",
     "part10_header",
     "request",
-    "serve_association",
 ]

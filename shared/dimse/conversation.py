@@ -16,7 +16,7 @@ from shared.dimse.wire import ABORT, P_DATA, RELEASE_RQ, PduError, Piece, Wire
 from shared.errors import PeerAbortedError, PeerError, ProtocolError
 
 SMALLEST_MAX_PDU = 4096
-_MOST_EMPTY_FRAGMENTS = 16
+_FRAGMENTS_TO_START_WITH, _BYTES_FOR_ANOTHER_FRAGMENT = 1024, 128
 _COMMAND, _LAST = 1, 2
 
 _PDV = Struct(">LBB")
@@ -48,7 +48,7 @@ class Conversation:
         # Even, whatever the peer said: a fragment of odd length makes others abort (PS3.8 Annex E).
         self.fragment_size = (max(SMALLEST_MAX_PDU, min(peer_max_pdu or OUR_MAX_PDU, OUR_MAX_PDU)) - _PDV_OVERHEAD) & ~1
         self._left_in_pdu = 0
-        self._empty_fragments = 0
+        self._fragments_left = 0.0
 
     def receive_command(self, *, start_seconds: float) -> tuple[int, Command] | None:
         """Wait for the next message's command set.
@@ -65,6 +65,8 @@ class Conversation:
             PeerAbortedError: A-ABORT, or the connection is gone.
         """
         encoded, context_id = bytearray(), None
+        self.wire.expect(0)
+        self._fragments_left = _FRAGMENTS_TO_START_WITH
         while True:
             fragment = self._next_fragment(start_seconds)
             if fragment is None:
@@ -75,6 +77,8 @@ class Conversation:
                 raise ProtocolError("a data set or another context's fragment came where a command set goes on")
             if len(encoded) + fragment.length > MOST_BYTES:
                 raise ProtocolError(f"a command set is over {MOST_BYTES} bytes")
+            if context_id is None:
+                self.wire.expect(self.timeouts.slowest, self.timeouts.pdu)
             context_id, start_seconds = fragment.context_id, self.timeouts.pdu
             for chunk in self.wire.chunks(fragment.length):
                 encoded += chunk
@@ -141,24 +145,22 @@ class Conversation:
         self._left_in_pdu -= 4 + size
         if size < 2 or self._left_in_pdu < 0:
             raise PduError("a PDV is shorter than its header or longer than its PDU")
-        self._count_empty(size - 2)
+        self._fragments_left += (size - 2) / _BYTES_FOR_ANOTHER_FRAGMENT - 1
+        if self._fragments_left < 0:
+            raise ProtocolError("a message is cut into too many fragments for its size")
         return _Fragment(context_id, bool(control & _COMMAND), bool(control & _LAST), size - 2)
-
-    def _count_empty(self, length: int) -> None:
-        self._empty_fragments = 0 if length else self._empty_fragments + 1
-        if self._empty_fragments > _MOST_EMPTY_FRAGMENTS:
-            raise ProtocolError(f"over {_MOST_EMPTY_FRAGMENTS} empty fragments one after another")
 
     def _pdu_header(self, context_id: int, length: int, control: int) -> bytes:
         return _PDU_WITH_ONE_PDV.pack(P_DATA, length + _PDV_OVERHEAD, length + 2, context_id, control)
 
 
-def abort(wire: Wire, error: BaseException | None = None) -> None:
+def abort(wire: Wire, error: BaseException | None = None, *, linger_seconds: float = _LINGER_SECONDS) -> None:
     """Say A-ABORT if the peer may still listen, and close; harmless when closed before.
 
     Args:
         wire: the connection.
         error: why; an error of the peer's is answered in the provider's name.
+        linger_seconds: how long the peer may go on before the connection is closed (`Wire.close`).
     """
     if isinstance(error, PeerAbortedError) and not wire.stopped:
         wire.close()
@@ -166,4 +168,4 @@ def abort(wire: Wire, error: BaseException | None = None) -> None:
     reason = error.abort_reason if isinstance(error, PduError) else 0
     with contextlib.suppress(PeerError):
         wire.send([codec.abort(2 if isinstance(error, ProtocolError) else 0, reason)], stall_seconds=0)
-    wire.close(linger_seconds=0 if wire.stopped else _LINGER_SECONDS)
+    wire.close(linger_seconds=0 if wire.stopped else linger_seconds)

@@ -1,42 +1,49 @@
-"""Listens for associations: one thread for each, bounded in number, in total and by host.
+"""Listens for associations: a thread for each, once it has said a whole A-ASSOCIATE-RQ; before that the lobby.
 
-A connection without a whole A-ASSOCIATE-RQ counts apart: when there are too many of those the oldest goes, so that
-silent connections cannot keep a sender out. Threads end with their connection.
+Associations count when they are accepted, in total and by host. Threads end with their connection.
 """
 
+import contextlib
 import os
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Generic
 
+from shared.dimse import codec
+from shared.dimse.lobby import Lobby
 from shared.dimse.scp import serve_wire
 from shared.dimse.service import Session, StorageService, StoreRequest, StoreSink
 from shared.dimse.terms import LOCAL_LIMIT, OUR_MAX_PDU, Proposal, Rejection, Timeouts
 from shared.dimse.wire import Wire
-from shared.errors import StartError
+from shared.errors import PeerError, StartError
 
 _BACKLOG = 128
 _PAUSE_SECONDS = 0.2
 _LOOK_UP_SECONDS = 0.25
 
+Address = tuple[str, int]
+
 
 class Listener(Generic[Session]):
-    """Accepts connections on some addresses and serves each in a thread.
+    """Accepts connections on some addresses and serves each association in a thread.
 
     Args:
         addresses: host and port of each; port 0 takes a free one.
         service: who decides and keeps.
+        tls: addresses where callers must speak TLS, and how.
         timeouts: how long to wait for a peer; the defaults when None.
         max_instance: largest data set taken, in bytes.
         max_pdu: the PDU length we say we take, in bytes.
         max_associations: accepted ones at a time; beyond it the answer is `LOCAL_LIMIT`.
         max_associations_per_host: likewise, from one IP address.
-        max_pending: connections at a time that have not sent a whole A-ASSOCIATE-RQ.
-        ended: told the peer's IP address and how it ended (`serve_wire`) for each connection, in its thread.
+        max_pending: connections at a time that have not sent a whole A-ASSOCIATE-RQ; the same number may be having
+            theirs answered.
+        ended: told the peer's IP address and how it ended (`serve_wire`, `Lobby`) for each connection.
 
     Raises:
         StartError: an address cannot be listened on.
@@ -44,10 +51,11 @@ class Listener(Generic[Session]):
 
     def __init__(
         self,
-        addresses: Sequence[tuple[str, int]],
+        addresses: Sequence[Address],
         service: StorageService[Session],
         *,
         max_instance: int,
+        tls: tuple[Sequence[Address], ssl.SSLContext] | None = None,
         timeouts: Timeouts | None = None,
         max_pdu: int = OUR_MAX_PDU,
         max_associations: int = 100,
@@ -57,23 +65,40 @@ class Listener(Generic[Session]):
     ) -> None:
         self._service, self._ended = service, ended
         self._timeouts = timeouts or Timeouts()
-        self._max_instance, self._max_pdu = max_instance, max_pdu
-        self._places = _Places(max_associations, max_associations_per_host, max_pending)
+        self._max_instance, self._max_pdu, self._max_pending = max_instance, max_pdu, max_pending
+        self._places = _Places(max_associations, max_associations_per_host)
         self._threads: dict[threading.Thread, Wire] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._sockets = _listen(addresses)
-        self.addresses: list[tuple[str, int]] = [sock.getsockname()[:2] for sock in self._sockets]
+        self._is_serving = False
+        self._tls = tls[1] if tls else None
+        self._sockets = _listen([*addresses, *(tls[0] if tls else ())])
+        self._plain = self._sockets[: len(addresses)]
+        self.addresses: list[Address] = [sock.getsockname()[:2] for sock in self._sockets]
 
     def serve(self) -> None:
         """Accept connections until `close`."""
-        with selectors.DefaultSelector() as selector:
+        with contextlib.ExitStack() as stack:
+            selector = stack.enter_context(selectors.DefaultSelector())
             with self._lock:
+                self._is_serving = True
                 for sock in () if self._closing.is_set() else self._sockets:
-                    selector.register(sock, selectors.EVENT_READ, sock)
+                    selector.register(stack.enter_context(sock), selectors.EVENT_READ)
+            lobby = Lobby(
+                selector,
+                seconds=self._timeouts.associate,
+                most=self._max_pending,
+                whole=self._begin,
+                ended=self._ended,
+            )
             while not self._closing.is_set():
                 for key, _ in selector.select(_LOOK_UP_SECONDS):
-                    self._accept(key.data)
+                    if key.data is None:
+                        self._accept(key.fileobj, lobby)
+                    else:
+                        lobby.hear(key.data)
+                lobby.expire()
+            lobby.close()
 
     def close(self, grace_seconds: float = 0) -> None:
         """Stop accepting, let what runs finish for a while, then abort it; callable from any thread.
@@ -84,7 +109,10 @@ class Listener(Generic[Session]):
         self._closing.set()
         with self._lock:
             for sock in self._sockets:
-                sock.close()
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)  # wakes `serve`, which closes them
+                if not self._is_serving:
+                    sock.close()
         self._join(grace_seconds)
         for wire in self._running().values():
             wire.stop()
@@ -104,26 +132,43 @@ class Listener(Generic[Session]):
         with self._lock:
             return dict(self._threads)
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, listening: object, lobby: Lobby) -> None:
+        if not isinstance(listening, socket.socket):
+            return
         try:
             sock, _ = listening.accept()
         except (BlockingIOError, ConnectionError):
             return
         except OSError:
-            self._closing.wait(_PAUSE_SECONDS)  # out of descriptors or memory: what runs must end first
+            if not lobby.evict():  # out of descriptors or memory: what runs must end first
+                self._closing.wait(_PAUSE_SECONDS)
             return
-        wire = Wire(sock)
+        if self._tls is not None and listening not in self._plain:
+            sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        lobby.welcome(sock)
+
+    def _begin(self, sock: socket.socket, request: bytes) -> None:
+        """Serve a connection that has said its request in a thread, if there may be one more."""
+        wire = Wire(sock, request)
         thread = threading.Thread(target=self._serve, args=(wire,), name="association", daemon=True)
         with self._lock:
-            if self._closing.is_set():
-                wire.close()
-                return
-            self._threads[thread] = wire
-        self._places.wait(wire)
+            has_begun = self._has_begun(thread)
+            if has_begun:
+                self._threads[thread] = wire
+        if not has_begun:
+            with contextlib.suppress(PeerError):
+                wire.send([codec.associate_reject(LOCAL_LIMIT)], stall_seconds=0)
+            self._ended(wire.host, "rejected")
+            wire.close()
+
+    def _has_begun(self, thread: threading.Thread) -> bool:
+        if self._closing.is_set() or len(self._threads) - self._places.taken >= self._max_pending:
+            return False
         try:
-            thread.start()
+            thread.start()  # the lock is held, so that it cannot end before it is known
         except RuntimeError:
-            self._forget(thread, wire)
+            return False
+        return True
 
     def _serve(self, wire: Wire) -> None:
         host = wire.host
@@ -147,13 +192,11 @@ class Listener(Generic[Session]):
 
 
 class _Places:
-    """Who waits to be heard and who has a place, by connection."""
+    """Who has a place, by connection."""
 
-    def __init__(self, most: int, most_per_host: int, most_waiting: int) -> None:
-        self._most, self._most_per_host, self._most_waiting = most, most_per_host, most_waiting
-        self._waiting: dict[Wire, None] = {}
+    def __init__(self, most: int, most_per_host: int) -> None:
+        self._most, self._most_per_host = most, most_per_host
         self._hosts: dict[Wire, str] = {}
-        self._by_host: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @property
@@ -161,48 +204,30 @@ class _Places:
         """Places taken."""
         return len(self._hosts)
 
-    def wait(self, wire: Wire) -> None:
-        """A connection begins; the one that has waited longest goes when there are too many."""
-        with self._lock:
-            self._waiting[wire] = None
-            oldest = next(iter(self._waiting)) if len(self._waiting) > self._most_waiting else None
-            if oldest:
-                del self._waiting[oldest]
-        if oldest:
-            oldest.stop()
-
     def take(self, wire: Wire, host: str) -> bool:
-        """A request is whole; whether there is a place for it."""
+        """Whether there is a place; if so it is taken."""
         with self._lock:
-            self._waiting.pop(wire, None)
-            if len(self._hosts) >= self._most or self._by_host[host] >= self._most_per_host:
+            if len(self._hosts) >= self._most or Counter(self._hosts.values())[host] >= self._most_per_host:
                 return False
             self._hosts[wire] = host
-            self._by_host[host] += 1
             return True
 
     def leave(self, wire: Wire) -> None:
-        """A connection is over, wherever it had got to."""
+        """A connection needs its place no more, if it had one."""
         with self._lock:
-            self._waiting.pop(wire, None)
-            host = self._hosts.pop(wire, None)
-            if host is not None:
-                self._by_host[host] -= 1
-                self._by_host += Counter()
+            self._hosts.pop(wire, None)
 
 
 class _Admission(Generic[Session]):
-    """A service that first looks whether there is a place."""
+    """A service that gives a place to those whom it admits, while there are places."""
 
     def __init__(self, service: StorageService[Session], places: _Places, wire: Wire) -> None:
         self._service, self._places, self._wire = service, places, wire
 
     def admit(self, proposal: Proposal) -> Rejection | None:
-        if not self._places.take(self._wire, proposal.host):
-            return LOCAL_LIMIT
         rejection = self._service.admit(proposal)
-        if rejection is not None:
-            self._places.leave(self._wire)
+        if rejection is None and not self._places.take(self._wire, proposal.host):
+            return LOCAL_LIMIT
         return rejection
 
     def opened(self, proposal: Proposal) -> Session:

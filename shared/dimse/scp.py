@@ -5,7 +5,7 @@ that a service hears of every association's end, and a sink of its instance's en
 Source: PS3.8 9.2 (states), PS3.4 Annex A and B (Verification, Storage), PS3.7 9.1.1, 9.1.5.
 """
 
-import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic
@@ -37,22 +37,11 @@ from shared.dimse.wire import ASSOCIATE_RQ, Wire
 from shared.errors import PeerError, PeerTimeoutError, ProtocolError, StorageError
 
 _LINGER_SECONDS = 1.0
+_PROMPT_ECHOES, _ECHO_PAUSE_SECONDS = 100, 0.01
 
 
 class TooLargeError(ProtocolError):
     """A data set passed the largest size that is taken."""
-
-
-def serve_association(
-    sock: socket.socket,
-    service: StorageService[Session],
-    timeouts: Timeouts,
-    *,
-    max_instance: int,
-    max_pdu: int = OUR_MAX_PDU,
-) -> str:
-    """Serve one accepted connection to its end, in the caller's thread; arguments and result as `serve_wire`."""
-    return serve_wire(Wire(sock), service, timeouts, max_instance=max_instance, max_pdu=max_pdu)
 
 
 def serve_wire(
@@ -72,8 +61,17 @@ def serve_wire(
         `protocol`, `too_large`, or `stopped` (`Wire.stop` was called).
     """
     ended: BaseException | None = None
+    linger_seconds = 0.0  # before an association the peer has nothing to say that we have not read
     try:
-        return _associate(wire, service, timeouts, max_instance, max_pdu)
+        request = _request(wire, timeouts)
+        proposal = _proposal(wire, request)
+        rejection = _unsupported(request) or service.admit(proposal)
+        if rejection is not None:
+            wire.send([codec.associate_reject(rejection)], stall_seconds=timeouts.associate)
+            return "rejected"
+        linger_seconds = _LINGER_SECONDS
+        _associate(_Terms(wire, request, timeouts, max_instance, max_pdu), service, proposal)
+        return "released"
     except PeerError as error:
         ended = error
         return "stopped" if wire.stopped else _reason(error)
@@ -82,31 +80,46 @@ def serve_wire(
         raise
     finally:
         if ended is None:
-            wire.close(linger_seconds=_LINGER_SECONDS)
+            wire.close(linger_seconds=linger_seconds)
         else:
-            abort(wire, ended)
+            abort(wire, ended, linger_seconds=linger_seconds)
 
 
-def _associate(
-    wire: Wire, service: StorageService[Session], timeouts: Timeouts, max_instance: int, max_pdu: int
-) -> str:
+def _request(wire: Wire, timeouts: Timeouts) -> items.AssociateRequest:
     _, length = wire.next_pdu((ASSOCIATE_RQ,), start_seconds=timeouts.associate, whole_seconds=timeouts.associate)
-    request = items.walk_request(bytes(wire.take(length)))
-    proposal = Proposal(
-        calling_ae_title=request.calling_ae_title, called_ae_title=request.called_ae_title, host=wire.host
+    return items.walk_request(bytes(wire.take(length)))
+
+
+def _proposal(wire: Wire, request: items.AssociateRequest) -> Proposal:
+    return Proposal(
+        calling_ae_title=request.calling_ae_title,
+        called_ae_title=request.called_ae_title,
+        host=wire.host,
+        certificate=wire.certificate,
     )
-    rejection = _unsupported(request) or service.admit(proposal)
-    if rejection is not None:
-        wire.send([codec.associate_reject(rejection)], stall_seconds=timeouts.associate)
-        return "rejected"
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What an association is made of."""
+
+    wire: Wire
+    request: items.AssociateRequest
+    timeouts: Timeouts
+    max_instance: int
+    max_pdu: int
+
+
+def _associate(terms: _Terms, service: StorageService[Session], proposal: Proposal) -> None:
+    request, timeouts = terms.request, terms.timeouts
     session = service.opened(proposal)
     try:
         answers = [negotiate(context) for context in request.contexts]
-        wire.send([codec.associate_accept(request, answers, max_pdu)], stall_seconds=timeouts.associate)
+        accept = codec.associate_accept(request, answers, terms.max_pdu)
+        terms.wire.send([accept], stall_seconds=timeouts.associate)
         contexts = {a.context_id: (a.abstract_syntax, a.transfer_syntax) for a in answers if a.result == ACCEPTED}
-        conversation = Conversation(wire, request.user_information.max_pdu, timeouts)
-        _Acceptor(conversation, contexts, service, session, max_instance).answer_until_release()
-        return "released"
+        conversation = Conversation(terms.wire, request.user_information.max_pdu, timeouts)
+        _Acceptor(conversation, contexts, service, session, terms.max_instance).answer_until_release()
     finally:
         service.closed(session)
 
@@ -135,12 +148,14 @@ class _Acceptor(Generic[Session]):
     max_instance: int
 
     def answer_until_release(self) -> None:
+        echoes = 0
         while message := self.conversation.receive_command(start_seconds=self.conversation.timeouts.idle):
             context_id, command = message
             if context_id not in self.contexts or command.message_id is None:
                 raise ProtocolError("a message came on a context that was not accepted, or without a message id")
             if command.field == C_ECHO_RQ and not command.has_data_set:
-                status = SUCCESS
+                status, echoes = SUCCESS, echoes + 1
+                time.sleep(_ECHO_PAUSE_SECONDS if echoes > _PROMPT_ECHOES else 0)
             elif command.field == C_STORE_RQ and is_storage(self.contexts[context_id][0]):
                 status = self._store(context_id, command, command.message_id)
             else:

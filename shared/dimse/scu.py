@@ -16,6 +16,7 @@ from shared.dimse.conversation import Conversation, abort
 from shared.dimse.items import MOST_CONTEXTS, ProposedContext
 from shared.dimse.negotiation import DEFLATED
 from shared.dimse.terms import OUR_MAX_PDU, VERIFICATION, Rejection, Timeouts, is_conformant_uid
+from shared.dimse.tls import TlsPeer
 from shared.dimse.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, RELEASE_RP, RELEASE_RQ, Piece, Wire
 from shared.errors import (
     PeerAbortedError,
@@ -199,6 +200,7 @@ def request(
     called_ae_title: str,
     contexts: Sequence[tuple[str, Sequence[str]]],
     timeouts: Timeouts | None = None,
+    tls: TlsPeer | None = None,
 ) -> Association:
     """Ask a peer for an association.
 
@@ -210,9 +212,10 @@ def request(
         contexts: SOP Class UID and transfer syntaxes of each, 1 to 128 in order of preference; those with a UID that
             PS3.5 9.1 does not allow are left out.
         timeouts: how long to wait; the defaults when None.
+        tls: whom its certificate must show, and ours; None for a plain connection.
 
     Raises:
-        PeerUnreachableError: no connection.
+        PeerUnreachableError: no connection, or no TLS with the right peer.
         PeerRejectedError: A-ASSOCIATE-RJ.
         PeerAbortedError: A-ABORT, or the connection was lost.
         PeerTimeoutError: silent or too slow.
@@ -220,7 +223,7 @@ def request(
     """
     timeouts = timeouts or Timeouts()
     proposed = _proposed(contexts)
-    wire = Wire(_connect(host, port, timeouts.connect))
+    wire = _wire(host, port, timeouts, tls)
     try:
         rq = codec.associate_request(calling_ae_title, called_ae_title, proposed, OUR_MAX_PDU)
         wire.send([rq], stall_seconds=timeouts.associate)
@@ -243,6 +246,17 @@ def _proposed(contexts: Sequence[tuple[str, Sequence[str]]]) -> list[ProposedCon
     if not proposed:
         raise ProtocolError("no context to propose has proper UIDs")
     return proposed
+
+
+def _wire(host: str, port: int, timeouts: Timeouts, tls: TlsPeer | None) -> Wire:
+    """A connection, with TLS when there is to be any, to the peer that was meant."""
+    sock = _connect(host, port, timeouts.connect)
+    if tls is None:
+        return Wire(sock)
+    try:
+        return Wire(tls.secured(sock, timeouts.handshake))
+    except PeerUnreachableError as error:
+        raise PeerUnreachableError(f"no TLS with {host}:{port}: {error}") from None
 
 
 def _connect(host: str, port: int, seconds: float) -> socket.socket:

@@ -23,16 +23,20 @@ class Timeouts:
 
     Args:
         connect: for the TCP connection.
+        handshake: for the whole TLS handshake.
         associate: for the whole A-ASSOCIATE-RQ, or the whole answer to ours.
         pdu: for one whole PDU once it began, for the next one inside a message, and for any progress in sending.
+        slowest: not a time but bytes a second: who sends a message slower, `pdu` seconds aside, is too slow.
         idle: between two messages of an association.
         response: for the first byte of a DIMSE response.
         release: for the answer to A-RELEASE-RQ.
     """
 
     connect: float = 10
+    handshake: float = 5
     associate: float = 10
     pdu: float = 30
+    slowest: float = 1000
     idle: float = 900
     response: float = 120
     release: float = 5
@@ -46,11 +50,13 @@ class Proposal:
         calling_ae_title: without padding; what is not printable ASCII reads "?". May be empty.
         called_ae_title: likewise.
         host: the requestor's IP address.
+        certificate: who its TLS certificate says it is (`tls.identities_of`); None on a plain connection.
     """
 
     calling_ae_title: str
     called_ae_title: str
     host: str
+    certificate: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A connection as PDUs: every wait has a deadline, every length is checked before anything is read for it.
 
 The socket is non-blocking and waited for with poll, so descriptors beyond 1,024 work and a read that finds bytes costs
-one system call. A plain socket gathers what it sends (`sendmsg`); a TLS socket, which cannot, writes piece by piece.
+one system call. A plain socket gathers what it sends (`sendmsg`); a TLS socket, which cannot, writes record by record.
 `TCP_NODELAY` and `TCP_QUICKACK` keep either side's Nagle algorithm from costing 40 ms a message.
 Source: PS3.8 9.3.1 (PDU header).
 """
@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from shared.dimse import tls
 from shared.errors import PeerAbortedError, PeerTimeoutError, ProtocolError
 
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
@@ -33,8 +34,10 @@ LENGTHS: Mapping[int, range] = {
 UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PDU_PARAMETER = 1, 2, 6
 
 _HEADER = struct.Struct(">BxL")
+HEADER_SIZE = _HEADER.size
 _BUFFER = 256 << 10
 _MOST_PIECES = 512
+_TLS_RECORD = 16 << 10
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 Piece = bytes | bytearray | memoryview
@@ -54,13 +57,14 @@ class PduError(ProtocolError):
 
 
 class Wire:
-    """One connection, plain or TLS (shaken hands already), used by one thread; `stop` may come from another.
+    """One connection, plain or TLS, used by one thread; `stop` may come from another.
 
     Args:
-        sock: taken over; `close` closes it.
+        sock: taken over; `close` closes it. A TLS one has shaken hands.
+        received: what it has said already, at most 256 KiB.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, received: bytes = b"") -> None:
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -68,8 +72,10 @@ class Wire:
         self._sock = sock
         self._gathers = not isinstance(sock, ssl.SSLSocket)
         self._buffer = memoryview(bytearray(_BUFFER))
-        self._begin = self._end = 0
+        self._buffer[: len(received)] = received
+        self._begin, self._end = 0, len(received)
         self._deadline = 0.0
+        self._slowest = self._allowance = self._most_allowed = 0.0
         self._stopped = False
         self._poll = select.poll()
 
@@ -93,14 +99,17 @@ class Wire:
         if self._begin == self._end:
             self._receive()
         self._deadline = time.monotonic() + whole_seconds
-        kind, length = _HEADER.unpack(self.take(_HEADER.size))
-        if kind not in LENGTHS:
-            raise PduError("not a DICOM PDU", UNRECOGNIZED_PDU)
-        if kind not in allowed:
-            raise PduError(f"a PDU of type {kind:02X}H may not come now", UNEXPECTED_PDU)
-        if length not in LENGTHS[kind]:
-            raise PduError(f"a PDU of type {kind:02X}H claims {length} bytes")
-        return kind, length
+        return header_of(self.take(HEADER_SIZE), allowed)
+
+    def expect(self, bytes_per_second: float, allowance_seconds: float = 0) -> None:
+        """From now on, weigh the bytes that come against the time waited for them; too slow is a timeout.
+
+        Args:
+            bytes_per_second: on average; 0 for any.
+            allowance_seconds: how far the peer may fall behind.
+        """
+        self._slowest = bytes_per_second
+        self._allowance = self._most_allowed = allowance_seconds * bytes_per_second
 
     def take(self, count: int) -> memoryview:
         """Read exactly so many bytes, at most 128 KiB; valid until the next read."""
@@ -155,10 +164,12 @@ class Wire:
     @property
     def host(self) -> str:
         """The peer's IP address; empty when it is gone already."""
-        try:
-            return str(self._sock.getpeername()[0]).removeprefix("::ffff:")
-        except OSError:
-            return ""
+        return host_of(self._sock)
+
+    @property
+    def certificate(self) -> frozenset[str] | None:
+        """Who the peer's certificate says it is (`tls.identities_of`); None on a plain connection."""
+        return tls.identities_of(self._sock) if isinstance(self._sock, ssl.SSLSocket) else None
 
     def close(self, *, linger_seconds: float = 0) -> None:
         """Close; harmless when done before.
@@ -168,12 +179,20 @@ class Wire:
                 unread bytes make the kernel reset the connection, and the peer may lose what we said last.
         """
         with contextlib.suppress(OSError, PeerAbortedError, PeerTimeoutError):
+            self._end_tls()
             socket.socket.shutdown(self._sock, socket.SHUT_WR)
             self._deadline = time.monotonic() + linger_seconds
             while linger_seconds and time.monotonic() < self._deadline:
                 self._begin = self._end
                 self._receive()
         self._sock.close()
+
+    def _end_tls(self) -> None:
+        """Say close_notify; what still comes is only dropped, so from here on nothing is decrypted."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                self._sock.unwrap()
+            self._sock = socket.socket(fileno=self._sock.detach())
 
     def _receive(self) -> None:
         if self._begin == self._end:
@@ -188,6 +207,9 @@ class Wire:
                 raise PeerAbortedError("the relay is stopping")
             count = self._attempt_receive()
         self._end += count
+        self._allowance = min(self._allowance + count, self._most_allowed)
+        if self._allowance < 0:
+            raise PeerTimeoutError("the peer was too slow")
         if _QUICKACK is not None:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
@@ -200,25 +222,71 @@ class Wire:
         except ssl.SSLWantWriteError:
             return self._wait(select.POLLOUT)
         except OSError as error:
-            raise PeerAbortedError("the connection was lost") from error
+            raise _lost(error) from error
         if not count:
             raise PeerAbortedError("the peer closed the connection")
         return count
 
     def _attempt_send(self, pieces: Sequence[memoryview]) -> int:
         try:
-            return self._sock.sendmsg(pieces) if self._gathers else self._sock.send(pieces[0])
+            return self._sock.sendmsg(pieces) if self._gathers else self._sock.send(_record(pieces))
         except (BlockingIOError, ssl.SSLWantWriteError):
             return self._wait(select.POLLOUT)
         except ssl.SSLWantReadError:
             return self._wait(select.POLLIN)
         except OSError as error:
-            raise PeerAbortedError("the connection was lost") from error
+            raise _lost(error) from error
 
     def _wait(self, event: int) -> int:
         """Wait until the socket can go on; returns 0, the bytes moved meanwhile."""
         self._poll.register(self._sock, event)
-        milliseconds = max(0.0, self._deadline - time.monotonic()) * 1000
-        if not self._poll.poll(milliseconds):
+        begun = time.monotonic()
+        if not self._poll.poll(max(0.0, self._deadline - begun) * 1000):
             raise PeerTimeoutError("the peer was silent or too slow")
+        self._allowance -= (time.monotonic() - begun) * self._slowest
         return 0
+
+
+def _record(pieces: Sequence[memoryview]) -> Piece:
+    """What fits into one TLS record, so that no header travels in a record of its own."""
+    if len(pieces[0]) >= _TLS_RECORD:
+        return pieces[0][:_TLS_RECORD]
+    record = bytearray()
+    for piece in pieces:
+        record += piece[: _TLS_RECORD - len(record)]
+        if len(record) == _TLS_RECORD:
+            break
+    return record
+
+
+def _lost(error: OSError) -> PeerAbortedError:
+    because = f" (TLS: {tls.why(error)})" if isinstance(error, ssl.SSLError) else ""
+    return PeerAbortedError(f"the connection was lost{because}")
+
+
+def header_of(header: Piece, allowed: Sequence[int]) -> tuple[int, int]:
+    """A PDU's type, and its length after the header in bytes, within the bounds of `LENGTHS`.
+
+    Args:
+        header: its first `HEADER_SIZE` bytes.
+        allowed: PDU types that may come now.
+
+    Raises:
+        PduError: another type, or a length out of bounds.
+    """
+    kind, length = _HEADER.unpack(header)
+    if kind not in LENGTHS:
+        raise PduError("not a DICOM PDU", UNRECOGNIZED_PDU)
+    if kind not in allowed:
+        raise PduError(f"a PDU of type {kind:02X}H may not come now", UNEXPECTED_PDU)
+    if length not in LENGTHS[kind]:
+        raise PduError(f"a PDU of type {kind:02X}H claims {length} bytes")
+    return kind, length
+
+
+def host_of(sock: socket.socket) -> str:
+    """The peer's IP address; empty when it is gone already."""
+    try:
+        return str(sock.getpeername()[0]).removeprefix("::ffff:")
+    except OSError:
+        return ""

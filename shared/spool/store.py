@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from shared import owner
 from shared.errors import StorageError
+from shared.spool import reserve
 
 Step = Callable[[str], None]
 
@@ -98,9 +99,20 @@ class Store:
             True when this call made the name; False when it was there before (its bytes stand, ours are forgotten).
 
         Raises:
-            StorageError: refused; nothing stands under the name by this call.
+            StorageError: refused; nothing stands under the name by this call. Bytes, which are state, are refused for
+                want of room only when the reserve is used up too.
         """
-        draft = content if isinstance(content, Draft) else self._drafted(content)
+        if isinstance(content, Draft):
+            return self._put_draft(name, content)
+        try:
+            return self._put_draft(name, self._drafted(content))
+        except StorageError as error:
+            if not reserve.is_needed(error):
+                raise
+        reserve.give_up(self.root)
+        return self._put_draft(name, self._drafted(content))
+
+    def _put_draft(self, name: str, draft: Draft) -> bool:
         try:
             draft.sync()
             self._step(f"before {name}")

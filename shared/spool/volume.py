@@ -9,6 +9,7 @@ import structlog
 
 from shared.config import Config
 from shared.errors import StartError, StorageError
+from shared.spool import reserve
 from shared.spool.spool import Spool
 from shared.spool.store import sync_folder
 
@@ -34,6 +35,7 @@ def prepare(config: Config) -> Spool:
             (folder / name).mkdir(mode=0o700, exist_ok=True)
         spool = Spool(folder / "spool")
         spool.store.draft().discard()
+        reserve.keep(spool.store.root)
     except OSError as error:
         raise StartError(
             _line(folder, f"cannot be used: {error.strerror}; check that it is mounted and writable")

@@ -10,6 +10,7 @@ from pydicom.data import get_testdata_file
 from dcmrelay.completeness import is_whole
 from dcmrelay.sending import Ready, batches, is_taken, meaning
 from shared.headers import read_meta
+from tests.certificates import authority
 from tests.dcmrelay.relays import Command, write_config
 from tests.peers import free_port, store_scp
 
@@ -182,6 +183,45 @@ def test_what_a_broken_association_left_goes_over_a_new_one(tmp_path: Path, comm
     assert said.code == 1
     assert said.err.count("not sent: ") == 2
     assert "send it again" in said.err
+
+
+def test_send_and_echo_go_over_tls(tmp_path: Path, command: Command) -> None:
+    ca = authority(tmp_path / "ca")
+    relay, ours = ca.issue("relay", "IP:127.0.0.1"), ca.issue("ct-1")
+    options = ("--enable-tls", str(relay.key), str(relay.certificate), "--add-cert-file", str(ca.ca))
+    with store_scp(tmp_path, *options, ae_title="DCMRELAY") as peer:
+        files = f'certificate = "{relay.certificate}"\nkey = "{relay.key}"\nca = "{ca.ca}"'
+        path = write_config(tmp_path, destination_port=peer.port)
+        text = path.read_text().replace('"CT1"', '"CT1"\ncertificate = "ct-1"')
+        tls = f'[ingress.tls]\nlisten = ["127.0.0.1:{peer.port}"]\n{files}\n'
+        ask = f'tls = {{ name = "127.0.0.1", ca = "{ca.ca}", certificate = "{ours.certificate}", key = "{ours.key}" }}'
+        path.write_text(text.replace("[[source]]", f"{tls}[[source]]").replace('"ARCHIVE"', f'"ARCHIVE"\n{ask}'))
+        echoed = command("echo", "archive")
+        refused = command("send", "--source", "ct-1", sample("CT_small.dcm"))
+        half = command("send", "--source", "ct-1", "--key", ours.key, sample("CT_small.dcm"))
+        shown = ("--certificate", ours.certificate, "--key", ours.key)
+        said = command("send", "--source", "ct-1", *shown, sample("CT_small.dcm"))
+        assert len(peer.files()) == 1
+    assert echoed.out.endswith(" over TLS\n")
+    assert refused.err.startswith("dcmrelay: source 'ct-1' can come by TLS only; give --certificate and --key")
+    assert half.code == 2
+    assert (said.code, said.err) == (0, "")
+
+
+def test_a_peer_of_another_name_gets_no_echo_and_the_remedy_is_named(tmp_path: Path, command: Command) -> None:
+    ca = authority(tmp_path / "ca")
+    archive = ca.issue("archive", "DNS:archive.example")
+    options = ("--enable-tls", str(archive.key), str(archive.certificate), "--add-cert-file", str(ca.ca))
+    with store_scp(tmp_path, *options) as peer:
+        path = write_config(tmp_path, destination_port=peer.port)
+        ask = f'tls = {{ name = "127.0.0.1", ca = "{ca.ca}" }}'
+        path.write_text(path.read_text().replace('"ARCHIVE"', f'"ARCHIVE"\n{ask}'))
+        said = command("echo", "archive")
+    assert said.code == 1
+    assert "IP address mismatch" in said.err
+    assert said.err.endswith(
+        "check name, ca, certificate and key in its [destination.tls], and whom the people there trust\n"
+    )
 
 
 def test_echo_says_who_answered_and_how_fast(tmp_path: Path, command: Command) -> None:

@@ -1,6 +1,7 @@
 """A destination that answers as a test says: our own acceptor with a script."""
 
 import hashlib
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,9 +82,11 @@ class Peer:
 
 
 @contextmanager
-def listening(peer: Peer) -> Iterator[Peer]:
-    """Serves a peer on a free port of loopback."""
-    listener = Listener([("127.0.0.1", 0)], peer, max_instance=1 << 32, timeouts=QUICK)
+def listening(peer: Peer, tls: ssl.SSLContext | None = None) -> Iterator[Peer]:
+    """Serves a peer on a free port of loopback, with TLS or without."""
+    here = [("127.0.0.1", 0)]
+    plain, secured = ([], (here, tls)) if tls else (here, None)
+    listener = Listener(plain, peer, tls=secured, max_instance=1 << 32, timeouts=QUICK)
     peer.port = listener.addresses[0][1]
     thread = threading.Thread(target=listener.serve)
     thread.start()

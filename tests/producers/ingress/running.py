@@ -17,8 +17,9 @@ from pydicom.filereader import read_file_meta_info
 from producers.ingress.closing import Closing
 from producers.ingress.parts import OpenParts, Session
 from producers.ingress.storing import Storing
+from shared import tls
 from shared.config import Config, parse
-from shared.dimse import Association, Listener, Timeouts, request
+from shared.dimse import Association, Listener, Timeouts, TlsPeer, request
 from shared.spool.parts import Instance, Manifest, active_parts, read_manifest
 from shared.spool.runs import Run
 from shared.spool.spool import Spool
@@ -102,11 +103,19 @@ def made(folder: Path, name: str, **changes: object) -> Path:
     return write(folder / name, ds)
 
 
-def associate(port: int, *samples: Sample, calling: str = "CT1", called: str = "DCMRELAY") -> Association:
+def associate(
+    port: int, *samples: Sample, calling: str = "CT1", called: str = "DCMRELAY", secured: TlsPeer | None = None
+) -> Association:
     contexts = list(dict.fromkeys((it.sop_class_uid, it.transfer_syntax_uid) for it in samples))
     proposed = [(abstract, [syntax]) for abstract, syntax in contexts]
     return request(
-        "127.0.0.1", port, calling_ae_title=calling, called_ae_title=called, contexts=proposed, timeouts=QUICK
+        "127.0.0.1",
+        port,
+        calling_ae_title=calling,
+        called_ae_title=called,
+        contexts=proposed,
+        timeouts=QUICK,
+        tls=secured,
     )
 
 
@@ -146,6 +155,10 @@ class Ingress:
     @property
     def port(self) -> int:
         return self.listener.addresses[0][1]
+
+    @property
+    def tls_port(self) -> int:
+        return self.listener.addresses[1][1]
 
     def pass_time(self, seconds: float) -> None:
         """Lets a while pass on the ingress's monotonic clock."""
@@ -188,7 +201,13 @@ def ingress(folder: Path, text: str = RELAY) -> Iterator[Ingress]:
     closing = Closing(spool, config, parts, run, stopping)
     closing.adopt()
     service = Storing(spool, config, parts, run.id)
-    listener = Listener([("127.0.0.1", 0)], service, max_instance=config.ingress.max_instance, timeouts=QUICK)
+    listener = Listener(
+        [("127.0.0.1", 0)],
+        service,
+        tls=tls.of_ingress(config.ingress),
+        max_instance=config.ingress.max_instance,
+        timeouts=QUICK,
+    )
     threads = [threading.Thread(target=target) for target in (listener.serve, closing.run_until_stopped)]
     for thread in threads:
         thread.start()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.ingress.acceptance import refusal, status_of
+from producers.ingress.acceptance import refusal, status_of, who
 from shared.config import parse
 from shared.dimse import (
     CALLED_NOT_RECOGNIZED,
@@ -38,7 +38,7 @@ CONFIG = parse(RELAY, Path("/srv/relay"))
 )
 def test_who_may_come_in(calling: str, called: str, host: str, has_room: bool, rejection: Rejection | None) -> None:
     proposal = Proposal(calling_ae_title=calling, called_ae_title=called, host=host)
-    assert refusal(CONFIG, proposal, has_room=has_room) == rejection
+    assert refusal(CONFIG.mismatch_of(*who(proposal)), has_room=has_room) == rejection
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ S = '[[source]]\nname = "s"\nae_title = "S"\n'
 R = '[[route]]\nname = "r"\n'
 TO = R + 'to = ["archive"]\n'
 P = "[profile.p]\n"
+T = '[ingress.tls]\nlisten = ["127.0.0.1:2762"]\ncertificate = "c"\nkey = "k"\nca = "a"\n'
 C = '[relay]\ntimezone = "UTC"\n[calendar.c]\n'
 OPTIONS_OF_DATES = '["retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"]'
 
@@ -211,6 +212,39 @@ BAD = [
     (
         '[ingress]\nlisten = ["0.0.0.0:104"]',
         '[ingress] key listen: 0.0.0.0:104 can be reached from other machines without TLS; use [ingress.tls], or write plain = "vpn" when a VPN protects it',
+    ),
+    (
+        S + 'certificate = "ct-1.example"',
+        "source 's' key certificate: is only shown to a listener with TLS, and there is none; add [ingress.tls], or remove it",
+    ),
+    (
+        T + S + 'certificate = "sha256:12:34"',
+        "source 's' key certificate: 'sha256:12:34' is not a fingerprint; write \"sha256:\" and 64 hexadecimal digits",
+    ),
+    (
+        T + S + 'certificate = ""',
+        "source 's' key certificate: '' names no certificate; write a name it holds, such as \"ct-1.example\"",
+    ),
+    (
+        T + S + "certificate = []",
+        "source 's' key certificate: an empty list allows nothing; name what you mean, or leave the key out",
+    ),
+    (T.replace('key = "k"\n', ""), "[ingress] key tls.key: is missing; add it"),
+    (
+        '[ingress]\nlisten = ["127.0.0.1:2762"]\n' + T,
+        "[ingress] key listen: 127.0.0.1:2762 is named 2 times; remove all but one",
+    ),
+    (
+        D + 'tls = { name = "x", ca = "a", key = "k" }',
+        "destination 'd' key tls.certificate: is missing; add it, or remove tls.key",
+    ),
+    (
+        D + 'tls = { name = "x", ca = "a", certificate = "k" }',
+        "destination 'd' key tls.key: is missing; add it, or remove tls.certificate",
+    ),
+    (
+        D + 'tls = { name = "SHA256:abc", ca = "a" }',
+        "destination 'd' key tls.name: 'SHA256:abc' is not a fingerprint; write \"sha256:\" and 64 hexadecimal digits",
     ),
     ("[ingress]\nlisten = []", '[ingress] key listen: names no address; write for example ["127.0.0.1:11112"]'),
     (

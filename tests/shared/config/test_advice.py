@@ -90,6 +90,10 @@ def test_a_calendar_that_is_always_open_needs_no_holiday() -> None:
             "source 'ct' key hosts: is missing, so any machine that knows the AE title may send; name its addresses",
         ),
         (
+            '[ingress.tls]\nlisten = ["0.0.0.0:2762"]\ncertificate = "c"\nkey = "k"\nca = "a"\n' + ROUTE,
+            "source 'ct' key certificate: is missing, so whoever has any certificate of [ingress.tls] ca may send; name its certificate",
+        ),
+        (
             ROUTE + '[[destination]]\nname = "d"\nae_title = "D"\nhost = "h"\nport = 1\nretry = { give_up = "71h" }',
             "destination 'd' key retry.give_up: 71h is under 72h, which a long weekend outlasts; write \"3d\" or more",
         ),
@@ -160,7 +164,6 @@ def test_everything_unbuilt_in_the_full_example_is_named() -> None:
         "[[notify]]:",
         "check 'identified':",
         "destination 'reader' key verify: \"c-find\"",
-        "destination 'reader' key tls:",
         "route 'keep' key edit:",
         "route 'by-the-clock' key one_of:",
         "profile 'outside' key objects.structured_report: \"send\"",
@@ -170,7 +173,6 @@ def test_everything_unbuilt_in_the_full_example_is_named() -> None:
 @pytest.mark.parametrize(
     ("more", "place"),
     [
-        ('[ingress.tls]\nlisten = ["0.0.0.0:2762"]\ncertificate = "c"\nkey = "k"\nca = "a"', "[ingress] key tls"),
         ('[ledger]\nurl = "postgresql://relay@db/relay"', "[ledger] key url"),
         (
             '[profile.p]\noptions = ["clean-pixel-data"]\n[[route]]\nname = "r"\nto = ["outside"]\nprofile = "p"',

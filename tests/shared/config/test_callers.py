@@ -68,3 +68,48 @@ def test_a_caller_that_is_no_source_learns_what_is_wrong(
 ) -> None:
     assert config.source_of(calling, host, called) is None
     assert config.mismatch_of(calling, host, called) == mismatch
+
+
+WITH_TLS = """
+[ingress.tls]
+listen = ["0.0.0.0:2762"]
+certificate = "c"
+key = "k"
+ca = "a"
+[[source]]
+name = "anywhere"
+ae_title = "CT1"
+[[source]]
+name = "here"
+ae_title = "CT1"
+hosts = ["10.0.0.0/8"]
+certificate = ["CT-1.Example", "sha256:{ABCD}", "FD00:0::7"]
+""".replace("{ABCD}", ":".join(["AB", "CD"] * 16))
+
+
+@pytest.mark.parametrize(
+    ("host", "certificate", "name"),
+    [
+        ("10.1.1.1", {"ct-1.example"}, "here"),
+        ("10.1.1.1", {"other", "sha256:" + "abcd" * 16}, "here"),
+        ("10.1.1.1", {"fd00::7"}, "here"),
+        ("172.16.0.1", {"other"}, "anywhere"),
+        ("172.16.0.1", None, "anywhere"),
+    ],
+)
+def test_a_certificate_makes_a_source(host: str, certificate: set[str] | None, name: str) -> None:
+    shown = None if certificate is None else frozenset(certificate)
+    source = parse(WITH_TLS, FOLDER).source_of("CT1", host, "DCMRELAY", shown)
+    assert source is not None
+    assert source.name == name
+
+
+@pytest.mark.parametrize("certificate", [None, set(), {"ct-1"}, {"xct-1.example"}])
+def test_no_wider_source_stands_in_for_one_whose_certificate_is_not_shown(certificate: set[str] | None) -> None:
+    shown = None if certificate is None else frozenset(certificate)
+    assert parse(WITH_TLS, FOLDER).mismatch_of("CT1", "10.1.1.1", "DCMRELAY", shown) == "certificate"
+
+
+def test_a_configuration_with_certificates_is_the_same_after_a_snapshot() -> None:
+    config = parse(WITH_TLS, FOLDER)
+    assert Config.from_snapshot(config.snapshot()) == config

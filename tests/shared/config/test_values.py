@@ -17,6 +17,8 @@ PARSERS: tuple[Callable[[str], object], ...] = (
     values.parse_name,
     values.parse_ae_title,
     values.parse_host,
+    values.parse_peer,
+    values.parse_certificate,
     values.parse_address,
     values.parse_network,
     values.parse_date,

@@ -1,6 +1,7 @@
 """A storage service that keeps instances in memory, and the instances of pydicom's wheel to send it."""
 
 import hashlib
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -149,11 +150,13 @@ def listening(
     max_associations: int = 100,
     max_associations_per_host: int = 20,
     max_pending: int = 100,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Listener[str]]:
-    """A listener for a shelf on a free port of loopback, served in a thread."""
+    """A listener for a shelf on a free port of loopback, served in a thread; with TLS on a second one."""
     listener = Listener(
         [("127.0.0.1", 0)],
         shelf,
+        tls=([("127.0.0.1", 0)], tls) if tls else None,
         timeouts=timeouts,
         max_instance=max_instance,
         max_pdu=max_pdu,

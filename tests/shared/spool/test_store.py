@@ -81,13 +81,13 @@ def test_folders_made_on_the_way_are_synced_into_their_parents(root: Path) -> No
 @pytest.mark.parametrize(
     "fault",
     [
-        "write:error=ENOSPC:when=1",
+        "write:error=ENOSPC",
         "fsync:error=EIO:when=1",
         "fsync:error=EIO:when=2",
         "fsync:error=EIO:when=2+",
         "fsync:error=EIO:when=4",
         "link,linkat:error=ENOSPC",
-        "link,linkat:error=EDQUOT:when=2",
+        "link,linkat:error=EDQUOT:when=2+",
         "mkdir:error=EROFS",
     ],
 )
