@@ -110,7 +110,7 @@ class Process:
             affected_sop_instance_uid=it.uid, transfer_syntax_uid="1.2.840.10008.1.2.1",
         )  # fmt: skip
         session = self._sessions.setdefault(it.study, self._session())
-        sink = Sink(self.spool, self._parts, session, request, run=self._run.id, quiet=(5, 1))
+        sink = Sink(self.spool, self._parts, session, request, run=self._run.id, quiet=(5, 1), has_room=lambda: True)
         try:
             sink.write(memoryview(content))
             return sink.commit()

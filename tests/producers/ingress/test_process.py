@@ -1,11 +1,9 @@
 """The ingress as a process of its own: killed, started again, traced, with a full disk; no broker anywhere."""
 
-import re
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from itertools import groupby
 from os import geteuid
 from pathlib import Path
 from shutil import disk_usage
@@ -82,48 +80,6 @@ def test_temporary_files_of_a_killed_ingress_are_cleared_at_the_next_start(tmp_p
         ours.start()
         assert ours.spool.store.list("tmp") == []
         assert list(active_parts(ours.spool)) == []
-
-
-TRACED = "trace=fsync,fdatasync,link,linkat,sendmsg,sendto"
-_CALL = re.compile(r"(?P<pid>\d+) +(?P<call>\w+)\((?P<rest>.*)")
-
-
-def calls_of(trace: Path) -> Iterator[list[str]]:
-    """The traced calls of each thread that stored an instance, as words: what was done to what."""
-    lines = [match for line in trace.read_text(errors="replace").splitlines() if (match := _CALL.match(line))]
-    for _, calls in groupby(sorted(lines, key=lambda m: int(m["pid"])), key=lambda m: m["pid"]):
-        words = [word(match["call"], match["rest"]) for match in calls]
-        if any(it == "link instance" for it in words):
-            yield words
-
-
-def word(call: str, rest: str) -> str:
-    if call in ("fsync", "fdatasync"):
-        kinds = {"/tmp/": "file", "/instances>": "folder"}
-        return "fsync " + next(
-            (kind for end, kind in kinds.items() if end in rest.partition(")")[0].rpartition("spool")[2]), "other"
-        )
-    if call in ("link", "linkat"):
-        return "link instance" if "/instances/" in rest else "link other"
-    return "send"
-
-
-def test_success_is_sent_only_after_file_name_and_folder_are_on_stable_storage(tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    strace = (tool("strace"), "-f", "-y", "-s", "0", "-e", TRACED, "-o", trace)
-    with ingress_process(tmp_path, *strace) as ours:
-        assert stored(ours.port, *samples(tmp_path, 5)) == [0] * 5
-        ours.end(signal.SIGTERM)
-    threads = list(calls_of(trace))
-    assert len(threads) == 1
-    (words,) = threads
-    assert words[0] == "send"
-    answered = " ".join(words[1:]).split("send")
-    stores = [answer for answer in answered if "link instance" in answer]
-    assert len(stores) == 5
-    for one in stores:
-        # The first one finds no folder, makes it and its parents durable, and links again.
-        assert re.search(r"fsync file (link instance( fsync other)* )+fsync folder\s*$", one), one
 
 
 @pytest.fixture
