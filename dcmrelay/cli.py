@@ -175,7 +175,7 @@ def show(
 
 @app.command()
 def knocked(config: ConfigFile = None, as_json: Json = False) -> None:
-    """List callers that were refused, each with a [[source]] to paste that lets it in."""
+    """List callers that were refused, each with a source table to paste that lets it in."""
     from dcmrelay import knocking
 
     knocking.knocked(load(find(config)), json=as_json)
