@@ -8,7 +8,7 @@ LOCK := PIP_CONFIG_FILE=/dev/null .venv/bin/pip-compile --quiet --generate-hashe
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check up lock clean
+.PHONY: help setup demo test check bench up lock clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,11 @@ check: ## check format, style, types and import rules
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+bench: ## measure the relay against the installed DCMTK and Orthanc (ARGS=--quick for three minutes, else twenty)
+	@PYTHON=$(PYTHON) ops/setup/venv dev
+	@ops/setup/tools $(TEST_TOOLS)
+	@.venv/bin/python -m tests.bench $(ARGS)
 
 up: setup ## run the relay on this machine until Ctrl-C (CONFIG=dcmrelay.toml)
 	@.venv/bin/dcmrelay up --config $(CONFIG)

@@ -1,0 +1,95 @@
+"""`python -m tests.bench [--quick] [--only SECTION ...]`: measures, prints the table, keeps the figures as JSON."""
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.bench import dcmtk
+from tests.bench.growth import instances, studies
+from tests.bench.ingest import ingest
+from tests.bench.machine import machine
+from tests.bench.memory import memory
+from tests.bench.relay import running
+from tests.bench.relaying import Field, relay, send
+from tests.bench.rounds import say
+from tests.bench.rows import Row, row_to_json, table
+from tests.bench.scaling import scaling
+from tests.bench.sizes import FULL, QUICK, Sizes
+
+ALONE = {"ingest": ingest, "workers": scaling}
+# In this order: what is measured last leaves the most behind.
+TOGETHER = {"send": send, "relay": relay, "instances": instances, "memory": memory, "studies": studies}
+FREE_GIGABYTES = 30
+
+
+def main() -> None:
+    """Measures what was asked for."""
+    arguments = _arguments()
+    begun = time.monotonic()
+    with _workplace(arguments.folder) as folder:
+        facts = machine(folder)
+        rows = list(_rows(folder, QUICK if arguments.quick else FULL, arguments.only))
+    print(table(rows))
+    print("\n".join(["", *(f"{name}: {fact}" for name, fact in facts.items())]))
+    print(f"took: {time.monotonic() - begun:.0f} s, load at the end: {Path('/proc/loadavg').read_text().split()[0]}")
+    content = {"machine": facts, "quick": arguments.quick, "rows": [row_to_json(row) for row in rows]}
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    say(f"written: {arguments.json}")
+
+
+def _rows(folder: Path, sizes: Sizes, only: list[str]) -> Iterator[Row]:
+    for name, section in ALONE.items():
+        if name in only:
+            say(f"-- {name}")
+            place = folder / name
+            place.mkdir()
+            yield from section(place, sizes)
+            shutil.rmtree(place)
+    wanted = [name for name in TOGETHER if name in only]
+    if wanted:
+        with _field(folder, sizes) as competitors:
+            for name in wanted:
+                say(f"-- {name}")
+                yield from TOGETHER[name](competitors)
+
+
+@contextmanager
+def _field(folder: Path, sizes: Sizes) -> Iterator[Field]:
+    with ExitStack() as stack:
+        tuned = stack.enter_context(dcmtk.receiver(folder, "TUNED", tuned=True))
+        stock = stack.enter_context(dcmtk.receiver(folder, "STOCK", tuned=False))
+        ours = stack.enter_context(running(folder, archive=tuned.port, stock=stock.port))
+        competitors = Field(folder, sizes, ours, tuned, stock)
+        competitors.start(stack)
+        yield competitors
+
+
+@contextmanager
+def _workplace(parent: Path) -> Iterator[Path]:
+    """A new folder on the disk that is to be measured; gone afterwards."""
+    parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(parent).free / 1e9
+    if free < FREE_GIGABYTES:
+        raise SystemExit(f"bench: {parent} has {free:.0f} GB free, {FREE_GIGABYTES} are needed; name another --folder")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield Path(folder).absolute()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure the relay against the installed peers.")
+    names = [*ALONE, *TOGETHER]
+    parser.add_argument("--quick", action="store_true", help="smaller studies, two rounds: about three minutes")
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="some sections")
+    parser.add_argument("--folder", type=Path, default=Path("var"), help="on the disk to measure (not a RAM disk)")
+    parser.add_argument("--json", type=Path, default=Path("var/bench.json"), help="where the figures go")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

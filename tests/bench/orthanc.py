@@ -1,0 +1,98 @@
+"""Orthanc as it comes and with TCP_NODELAY=1: a receiver that syncs its files, and a relay by a few lines of Lua."""
+
+import json
+import re
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.dcmtk import nagle
+from tests.peers import free_port, peer_environment, tool
+from tests.support import eventually
+
+_STORE_LUA = """
+local function store(id)
+  RestApiPost('/modalities/destination/store', DumpJson({Asynchronous = true, Resources = {id}}))
+end
+"""
+STORE = f"{_STORE_LUA} function OnStableStudy(id, tags, metadata) store(id) end"
+# The new study becomes stable too, a second later; to send it at once is Orthanc's fastest way.
+ANONYMIZE = f"""{_STORE_LUA}
+function OnStableStudy(id, tags, metadata)
+  if metadata['AnonymizedFrom'] == nil then
+    store(ParseJson(RestApiPost('/studies/' .. id .. '/anonymize', '{{}}'))['ID'])
+  end
+end
+"""
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A running Orthanc."""
+
+    port: int
+    pid: int
+
+
+@contextmanager
+def orthanc(folder: Path, name: str, *, tuned: bool, lua: str = "", to_port: int = 0) -> Iterator[Orthanc]:
+    """Runs an Orthanc without plug-ins whose storage and index are in folder/<name>.
+
+    Args:
+        folder: of the benchmark.
+        name: of this one.
+        tuned: TCP_NODELAY=1 in its environment.
+        lua: its script.
+        to_port: where its modality `destination` listens.
+    """
+    place = folder / name
+    place.mkdir()
+    dicom_port, http_port = free_port(), free_port()
+    (place / "script.lua").write_text(lua, encoding="ascii")
+    settings = _settings(place, dicom_port, http_port, to_port)
+    (place / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
+    with nagle(off=tuned), (place / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [tool("Orthanc"), place / "orthanc.json"], env=peer_environment(), stdout=log, stderr=log
+        )
+    try:
+        eventually(lambda: _answers(http_port), 30)
+        yield Orthanc(dicom_port, server.pid)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def version() -> str:
+    """Orthanc's version."""
+    done = subprocess.run([tool("Orthanc"), "--version"], env=peer_environment(), capture_output=True, check=True)
+    found = re.search(rb"Orthanc (\d\S*)", done.stdout)
+    return found[1].decode() if found else "unknown"
+
+
+def _settings(place: Path, dicom_port: int, http_port: int, to_port: int) -> dict[str, object]:
+    return {
+        "StorageDirectory": str(place / "storage"),
+        "IndexDirectory": str(place / "storage"),
+        "Plugins": [],
+        "LuaScripts": [str(place / "script.lua")],
+        "HttpPort": http_port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomAet": "ORTHANC",
+        "DicomPort": dicom_port,
+        "DicomAlwaysAllowStore": True,
+        "DicomModalities": {"destination": ["DESTINATION", "127.0.0.1", to_port]} if to_port else {},
+        "StableAge": 1,
+    }
+
+
+def _answers(http_port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/system", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
