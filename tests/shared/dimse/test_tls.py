@@ -17,8 +17,8 @@ from shared.dimse.commands import store_request
 from shared.errors import PeerError, PeerUnreachableError, StartError
 from tests.certificates import Authority, Certificate, authority, signed_by_itself
 from tests.peers import run_tool, store_scp, storescu
-from tests.shared.dimse.shelf import QUICK, Instance, Shelf, instance, listening
 from tests.shared.dimse.pdus import associate_rq, pdata, pdv, rest, store_rq
+from tests.shared.dimse.shelf import QUICK, Instance, Shelf, instance, listening
 from tests.support import eventually
 
 IMPLICIT = "1.2.840.10008.1.2"
