@@ -13,6 +13,7 @@ from shared.errors import DataSetError, StorageError
 from shared.headers import Identity, read_identity
 from shared.spool.parts import Instance, Part, instance_name, is_closed, new_part_id, open_part
 from shared.spool.spool import Spool
+from shared.spool.store import storage_error
 
 log = structlog.get_logger()
 _LOOK_BYTES = 16 << 20
@@ -106,7 +107,12 @@ class Sink:
 
     def _identity(self) -> Identity:
         seen = glance.identity_in(bytes(self._head), self._request.transfer_syntax_uid)
-        return read_identity(self._draft.path) if seen is None else seen
+        if seen is not None:
+            return seen
+        try:
+            return read_identity(self._draft.path)
+        except OSError as error:
+            raise storage_error("read a draft in", self._draft.path.parent, error) from error
 
     def _keep(self, identity: Identity) -> int:
         source, proposal = self._session.source, self._session.proposal
