@@ -21,7 +21,7 @@ from tests.producers.ingress.running import IngressProcess, ingress_process
 from tests.shared.dimse.pdus import associated, connected, pdata, pdv, store_rq
 from tests.support import eventually
 
-IMAGES, SIZE = 100, 131_072
+IMAGES, SIZE = 300, 131_072
 ROUNDS = 3
 LEAST_RATIO = 0.5
 MEBIBYTE = 1 << 20
@@ -73,7 +73,7 @@ def storm(ours: IngressProcess) -> Iterator[None]:
 def images(folder: Path) -> list[Path]:
     """A study of small images."""
     folder.mkdir()
-    sets = (data_set(n, PixelData=bytes([n]) * SIZE, BitsAllocated=8) for n in range(IMAGES))
+    sets = (data_set(n, PixelData=bytes([n % 256]) * SIZE, BitsAllocated=8) for n in range(IMAGES))
     return [write(folder / f"{n}.dcm", ds) for n, ds in enumerate(sets)]
 
 
