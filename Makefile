@@ -8,7 +8,7 @@ LOCK := PIP_CONFIG_FILE=/dev/null .venv/bin/pip-compile --quiet --generate-hashe
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench up lock clean
+.PHONY: help setup demo test check bench fuzz up lock clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,11 @@ bench: ## measure the relay against the installed DCMTK and Orthanc (ARGS=--quic
 	@PYTHON=$(PYTHON) ops/setup/venv dev
 	@ops/setup/tools $(TEST_TOOLS)
 	@.venv/bin/python -m tests.bench $(ARGS)
+
+fuzz: ## mutate what is sent to the ingress and fail it at every system call of a store (10 minutes; ARGS="-k word")
+	@PYTHON=$(PYTHON) ops/setup/venv dev
+	@ops/setup/tools dcmtk strace
+	@DCMRELAY_EXHAUSTIVE=1 .venv/bin/pytest -s tests/shared/dimse/test_hostile_fuzz.py tests/producers/ingress/test_faults.py $(ARGS)
 
 up: setup ## run the relay on this machine until Ctrl-C (CONFIG=dcmrelay.toml)
 	@.venv/bin/dcmrelay up --config $(CONFIG)

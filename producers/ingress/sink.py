@@ -7,12 +7,13 @@ import structlog
 
 from producers.ingress.acceptance import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, status_of
 from producers.ingress.parts import OpenPart, OpenParts, Session
-from shared import metrics
+from shared import glance, metrics
 from shared.dimse import StoreRequest, part10_header
 from shared.errors import DataSetError, StorageError
 from shared.headers import Identity, read_identity
 from shared.spool.parts import Instance, Part, instance_name, is_closed, new_part_id, open_part
 from shared.spool.spool import Spool
+from shared.spool.store import storage_error
 
 log = structlog.get_logger()
 _LOOK_BYTES = 16 << 20
@@ -48,7 +49,7 @@ class Sink:
         self._spool, self._parts, self._session, self._request = spool, parts, session, request
         self._run, self._quiet = run, quiet
         self._has_room, self._look_at = has_room, _LOOK_BYTES
-        self._hash = hashlib.sha256()
+        self._hash, self._head = hashlib.sha256(), bytearray()
         self._draft = spool.store.draft()
         header = part10_header(
             sop_class_uid=request.affected_sop_class_uid,
@@ -74,6 +75,8 @@ class Sink:
             self._look_at += _LOOK_BYTES
             if not self._has_room():
                 raise StorageError("no room for the rest of an instance; make room, or lower [ingress] min_free")
+        if len(self._head) < glance.LONGEST:
+            self._head += chunk[: glance.LONGEST]
         self._hash.update(chunk)
         self._draft.write(chunk)
 
@@ -85,7 +88,7 @@ class Sink:
         """
         with metrics.timed(metrics.STORE_SECONDS):
             try:
-                identity = read_identity(self._draft.path)
+                identity = self._identity()
                 status = status_of(self._request, identity)
             except DataSetError as error:
                 log.warning("not_understood", source=self._session.source.name, why=error.reason)
@@ -101,6 +104,15 @@ class Sink:
         self._session.receiving = False
         self._draft.discard()
         answered(self._session, OUT_OF_RESOURCES)
+
+    def _identity(self) -> Identity:
+        seen = glance.identity_in(bytes(self._head), self._request.transfer_syntax_uid)
+        if seen is not None:
+            return seen
+        try:
+            return read_identity(self._draft.path)
+        except OSError as error:
+            raise storage_error("read a draft in", self._draft.path.parent, error) from error
 
     def _keep(self, identity: Identity) -> int:
         source, proposal = self._session.source, self._session.proposal

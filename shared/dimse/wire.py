@@ -7,6 +7,7 @@ Source: PS3.8 9.3.1 (PDU header).
 """
 
 import contextlib
+import mmap
 import select
 import socket
 import ssl
@@ -71,7 +72,7 @@ class Wire:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._sock = sock
         self._gathers = not isinstance(sock, ssl.SSLSocket)
-        self._buffer = memoryview(bytearray(_BUFFER))
+        self._buffer = memoryview(mmap.mmap(-1, _BUFFER))  # goes back to the system at once, unlike the heap
         self._buffer[: len(received)] = received
         self._begin, self._end = 0, len(received)
         self._deadline = 0.0

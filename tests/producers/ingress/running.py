@@ -226,14 +226,16 @@ class IngressProcess:
 
     folder: Path
     wrapper: tuple[str | Path, ...] = ()
+    text: str = RELAY.replace('"30s"', '"2s"').replace('"10s"', '"1s"')
     port: int = 0
+    tls_port: int = 0
     program: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
         """Starts it and waits until it says where it listens."""
         announcement = self.folder / "var/run/ingress.json"
         announcement.unlink(missing_ok=True)
-        (self.folder / "dcmrelay.toml").write_text(RELAY.replace('"30s"', '"2s"').replace('"10s"', '"1s"'))
+        (self.folder / "dcmrelay.toml").write_text(self.text)
         command = [
             *self.wrapper,
             sys.executable,
@@ -250,6 +252,7 @@ class IngressProcess:
         assert self.program.poll() is None, self.log
         said = json.loads(announcement.read_text())
         self.pid, self.port = int(said["pid"]), int(said["addresses"][0][1])
+        self.tls_port = said["tls_addresses"][0][1] if said["tls_addresses"] else 0
 
     def end(self, number: int) -> int:
         """Sends it a signal; returns its exit code."""
@@ -270,8 +273,8 @@ class IngressProcess:
 
 
 @contextmanager
-def ingress_process(folder: Path, *wrapper: str | Path) -> Iterator[IngressProcess]:
-    process = IngressProcess(folder, wrapper)
+def ingress_process(folder: Path, *wrapper: str | Path, more: str = "") -> Iterator[IngressProcess]:
+    process = IngressProcess(folder, wrapper, IngressProcess.text + more)
     process.start()
     try:
         yield process
