@@ -19,7 +19,7 @@ from tests.bench.relaying import Field
 from tests.bench.rounds import say
 from tests.bench.rows import Goal, Row
 from tests.bench.store import facts_of, store_each
-from tests.bench.studies import SMALL, study
+from tests.bench.studies import SMALL
 from tests.dcmrelay.relays import Prepared
 from tests.support import eventually
 
@@ -82,13 +82,10 @@ def studies(competitors: Field) -> Iterator[Row]:
 
 
 def _passage(competitors: Field, count: int) -> Passage:
-    before = competitors.relay.deliveries()
-    with study(competitors.folder, SMALL, count) as files:
-        facts = facts_of(files)
-        os.sync()
-        times = store_each(competitors.relay.port, facts, calling=PLAIN)
-        answered = time.time()
-        dcmtk.arrived(competitors.tuned, count)
+    before, facts = competitors.relay.deliveries(), facts_of(competitors.study(SMALL, count))
+    times = store_each(competitors.relay.port, facts, calling=PLAIN)
+    answered = time.time()
+    dcmtk.arrived(competitors.tuned, count)
     (records,) = competitors.relay.finished(before)
     claimed = next(state for state in records if state.status == "working")
     closed = claimed.at.timestamp() - answered - QUIET_SECONDS

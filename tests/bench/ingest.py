@@ -1,5 +1,6 @@
 """Ingest, one association: our ingress (durable) against Orthanc (syncs its files) and storescp (syncs nothing)."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,8 +53,9 @@ def _stock(folder: Path, sizes: Sizes, kind: Kind, ports: dict[str, int]) -> Ite
 
 def _brings(folder: Path, kind: Kind, count: int, port: int, *, tuned: bool) -> Callable[[], float]:
     def run() -> float:
-        with study(folder, kind, count) as files:
-            return dcmtk.send(folder, port, files, tuned=tuned).rate
+        files = study(folder, kind, count)
+        os.sync()
+        return dcmtk.send(folder, port, files, tuned=tuned).rate
 
     return run
 

@@ -17,14 +17,14 @@ ALLOWED_MEGABYTES = 230
 def memory(competitors: Field) -> Iterator[Row]:
     """Rows of the workers' peaks before and after a multi-frame instance went through, plain and de-identified."""
     before = _peaks(competitors)
-    with multi_frame(competitors.folder, competitors.sizes.frames) as file:
-        size = file.stat().st_size
-        for source in (PLAIN, CLEAN):
-            known = competitors.relay.deliveries()
-            store_each(competitors.relay.port, facts_of([file]), calling=source)
-            dcmtk.arrived(competitors.tuned, 1)
-            competitors.relay.finished(known)
-            say(f"memory: {size / 1e9:.2g} GB from {source} delivered")
+    file = multi_frame(competitors.folder, competitors.sizes.frames)
+    size = file.stat().st_size
+    for source in (PLAIN, CLEAN):
+        known = competitors.relay.deliveries()
+        store_each(competitors.relay.port, facts_of([file]), calling=source)
+        dcmtk.arrived(competitors.tuned, 1)
+        competitors.relay.finished(known)
+        say(f"memory: {size / 1e9:.2g} GB from {source} delivered")
     after = _peaks(competitors)
     for name, peak in after.items():
         yield Row(

@@ -50,20 +50,28 @@ def orthanc(folder: Path, name: str, *, tuned: bool, lua: str = "", to_port: int
     """
     place = folder / name
     place.mkdir()
-    dicom_port, http_port = free_port(), free_port()
     (place / "script.lua").write_text(lua, encoding="ascii")
-    settings = _settings(place, dicom_port, http_port, to_port)
-    (place / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
-    with nagle(off=tuned), (place / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [tool("Orthanc"), place / "orthanc.json"], env=peer_environment(), stdout=log, stderr=log
-        )
+    server, dicom_port = _started(place, tuned=tuned, to_port=to_port)
     try:
-        eventually(lambda: _answers(http_port), 30)
         yield Orthanc(dicom_port, server.pid)
     finally:
         server.kill()
         server.wait()
+
+
+def _started(place: Path, *, tuned: bool, to_port: int) -> tuple[subprocess.Popen[bytes], int]:
+    """The server and its DICOM port; another program may take a free port before it does, so a few are tried."""
+    for _ in range(5):
+        dicom_port, http_port = free_port(), free_port()
+        settings = _settings(place, dicom_port, http_port, to_port)
+        (place / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
+        with nagle(off=tuned), (place / "log").open("ab") as log:
+            command = [tool("Orthanc"), place / "orthanc.json"]
+            server = subprocess.Popen(command, env=peer_environment(), stdout=log, stderr=log)
+        eventually(lambda at=http_port, it=server: it.poll() is not None or _answers(at), 60)  # type: ignore[misc]
+        if server.poll() is None:
+            return server, dicom_port
+    raise AssertionError(f"Orthanc does not start; see {place / 'log'}")
 
 
 def version() -> str:

@@ -1,11 +1,13 @@
 """The whole relay, and its sender, against Orthanc and against scripts over DCMTK.
 
-From the first byte sent to the last instance at the destination, a tuned storescp. The quiet second that relay and
-Orthanc wait for a study to be over is taken off both; the scripts wait for less, or not at all when the next study
-begins, so nothing is taken off beside them. What the sender alone does is taken from its delivery's records: from the
-claim to the end, with the hash of every file checked, answers recorded and the association opened and closed.
+From the first byte sent to the last instance at the destination: a storescp that writes to RAM, for it stands for another
+machine with a disk of its own. The quiet second that relay and Orthanc wait for a study to be over is taken off both;
+the scripts wait for less, or not at all when the next study begins, so nothing is taken off beside them. What the
+sender alone does is taken from its delivery's records: from the claim to the end, with the hash of every file checked,
+answers recorded and the association opened and closed.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -54,13 +56,19 @@ class Field:
             place = name.replace(" ", "").upper()
             self.ports[name] = stack.enter_context(dcmtk.script(self.folder, place, to, tuned=tuned)).port
 
+    def study(self, kind: Kind, count: int, studies: int = 1) -> list[Path]:
+        """A new study, on disk."""
+        files = study(self.folder, kind, count, studies=studies)
+        os.sync()
+        return files
+
     def relays(self, name: str, kind: Kind, count: int, studies: int = 1) -> Callable[[], float]:
         """Seconds that a relay takes for so many instances."""
 
         def run() -> float:
-            with study(self.folder, kind, count, studies=studies) as files:
-                sent = dcmtk.send(self.folder, self.ports[name], files, tuned=name != "stock scripts")
-                return dcmtk.arrived(self.tuned, len(files)) - sent.begun
+            files = self.study(kind, count, studies)
+            sent = dcmtk.send(self.folder, self.ports[name], files, tuned=name != "stock scripts")
+            return dcmtk.arrived(self.tuned, len(files)) - sent.begun
 
         return run
 
@@ -68,10 +76,9 @@ class Field:
         """Seconds that we take."""
 
         def run() -> float:
-            before = self.relay.deliveries()
-            with study(self.folder, kind, count, studies=studies) as files:
-                sent = dcmtk.send(self.folder, self.relay.port, files, tuned=True, calling=source)
-                at = dcmtk.arrived(self.tuned, len(files))
+            before, files = self.relay.deliveries(), self.study(kind, count, studies)
+            sent = dcmtk.send(self.folder, self.relay.port, files, tuned=True, calling=source)
+            at = dcmtk.arrived(self.tuned, len(files))
             self.relay.finished(before, studies)
             return at - sent.begun
 
@@ -122,21 +129,19 @@ def _send(competitors: Field, kind: Kind, count: int, to: StoreScp, source: str)
     word = "tuned" if source == PLAIN else "stock"
 
     def theirs() -> float:
-        with study(competitors.folder, kind, count) as files:
-            rate = dcmtk.send(competitors.folder, to.port, files, tuned=source == PLAIN).rate
-            dcmtk.empty(to)
-            return rate
+        files = competitors.study(kind, count)
+        rate = dcmtk.send(competitors.folder, to.port, files, tuned=source == PLAIN).rate
+        dcmtk.empty(to)
+        return rate
 
     def loop() -> float:
-        with study(competitors.folder, kind, count) as files:
-            rate = store_all(to.port, facts_of(files))
-            dcmtk.empty(to)
-            return rate
+        rate = store_all(to.port, facts_of(competitors.study(kind, count)))
+        dcmtk.empty(to)
+        return rate
 
     def ours() -> float:
-        before = competitors.relay.deliveries()
-        with study(competitors.folder, kind, count) as files:
-            dcmtk.send(competitors.folder, competitors.relay.port, files, tuned=True, calling=source)
+        before, files = competitors.relay.deliveries(), competitors.study(kind, count)
+        dcmtk.send(competitors.folder, competitors.relay.port, files, tuned=True, calling=source)
         (records,) = competitors.relay.finished(before)
         dcmtk.empty(to)
         return count / span(records, "send")

@@ -82,11 +82,7 @@ def scaling(folder: Path, sizes: Sizes) -> Iterator[Row]:
 
 
 def _parts(prepared: Bench, count: int) -> list[str]:
-    parts = []
-    for _ in range(count):
-        with study(prepared.folder, SMALL, INSTANCES) as files:
-            parts.append(prepared.part(*files))
-    return parts
+    return [prepared.part(*study(prepared.folder, SMALL, INSTANCES)) for _ in range(count)]
 
 
 def _stage(spool: Spool, unit: str) -> str:

@@ -1,19 +1,15 @@
-"""Generated studies: random pixel bytes, new UIDs each time, so that no peer has them already."""
+"""Generated studies: random pixel bytes, and new UIDs each time, so that no peer has them already."""
 
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, MRImageStorage, generate_uid
+from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, MRImageStorage
 
 from tests.system.images import ct_instance
-
-FRAME_ROWS = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,56 +34,63 @@ MR = Kind(name="MR, 132 KB", modality="MR", sop_class_uid=MRImageStorage, rows=2
 SMALL = Kind(name="small, 9 KB", modality="MR", sop_class_uid=MRImageStorage, rows=64)
 
 
-@contextmanager
-def study(folder: Path, kind: Kind, count: int, *, studies: int = 1) -> Iterator[list[Path]]:
-    """Files of a new study, or of several with `count` instances each; gone afterwards, and on disk before."""
-    with _folder(folder / f"study-{generate_uid()[-12:]}") as into:
-        yield [file for number in range(studies) for file in _written(into, kind, count, f"{number:05}")]
+def study(folder: Path, kind: Kind, count: int, *, studies: int = 1) -> list[Path]:
+    """Files of a new study, or of several with `count` instances each.
+
+    The files are made once and given new UIDs in place: a file system that has just deleted thousands of files is slow
+    to make new ones, which would be counted as somebody's. So nothing is deleted before the end.
+    """
+    place = folder / f"{kind.modality}-{kind.rows}-{count}-{studies}"
+    if not place.exists():
+        place.mkdir(parents=True)
+        _fill(place, kind, count * studies)
+    files = sorted(place.iterdir())
+    for number in range(studies):
+        _rename(files[number * count : (number + 1) * count], kind)
+    return files
 
 
-@contextmanager
-def multi_frame(folder: Path, frames: int) -> Iterator[Path]:
+def multi_frame(folder: Path, frames: int) -> Path:
     """One Enhanced CT instance with so many frames of 512 KB: one noisy frame again and again."""
-    ds = _instance(CT, generate_uid(), generate_uid(), 1)
+    ds = _instance(CT)
     ds.SOPClassUID, ds.NumberOfFrames = EnhancedCTImageStorage, str(frames)
-    frame = ds.PixelData
-    with _folder(folder / "multi-frame") as into:
-        file = into / "multi-frame.dcm"
-        with file.open("wb") as out:
-            head = _encoded(ds).removesuffix(frame)
-            out.write(head[:-4] + (len(frame) * frames).to_bytes(4, "little"))
-            for _ in range(frames):
-                out.write(frame)
-        os.sync()
-        yield file
+    frame, file = ds.PixelData, folder / "multi-frame.dcm"
+    with file.open("wb") as out:
+        out.write(_encoded(ds).removesuffix(frame)[:-4] + (len(frame) * frames).to_bytes(4, "little"))
+        for _ in range(frames):
+            out.write(frame)
+    return file
 
 
-@contextmanager
-def _folder(folder: Path) -> Iterator[Path]:
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+def _fill(place: Path, kind: Kind, count: int) -> None:
+    head = _head(_instance(kind))
+    for number in range(count):
+        (place / f"{number:06}.dcm").write_bytes(head + os.urandom(kind.rows * kind.rows * 2))
 
 
-def _written(folder: Path, kind: Kind, count: int, prefix: str) -> Iterator[Path]:
-    """One instance through pydicom, the others by putting another UID and other noise into its bytes."""
-    uid = generate_uid()[:50]
-    ds = _instance(kind, generate_uid(), generate_uid(), 1)
-    ds.SOPInstanceUID = UID(f"{uid}.000001")
-    encoded, size = _encoded(ds), len(ds.PixelData)
-    for number in range(1, count + 1):
-        mine = encoded[:-size].replace(f"{uid}.000001".encode(), f"{uid}.1{number:05}".encode())
-        file = folder / f"{prefix}-{number:05}.dcm"
-        file.write_bytes(mine + os.urandom(size))
-        yield file
+def _rename(files: list[Path], kind: Kind) -> None:
+    """Another study: the heads of all files anew, of the same length as before."""
+    ds = _instance(kind)
+    head, uid = _head(ds), str(ds.SOPInstanceUID).encode()
+    for number, file in enumerate(files):
+        with file.open("r+b") as out:
+            out.write(head.replace(uid, uid[:-5] + f"{number:05}".encode()))
 
 
-def _instance(kind: Kind, study_uid: str, series_uid: str, number: int) -> Dataset:
-    ds = ct_instance(study_uid, series_uid, number, kind.rows)
-    ds.SOPClassUID, ds.Modality = kind.sop_class_uid, kind.modality
+def _instance(kind: Kind) -> Dataset:
+    ds = ct_instance(_new_uid(), _new_uid(), 1, kind.rows)
+    ds.SOPClassUID, ds.Modality, ds.SOPInstanceUID = kind.sop_class_uid, kind.modality, UID(f"{_new_uid()}.100000")
     return ds
+
+
+def _new_uid() -> str:
+    """A UID nobody has, always of the same length."""
+    return f"2.25.{secrets.randbelow(9 * 10**29) + 10**29}"
+
+
+def _head(ds: Dataset) -> bytes:
+    """All but the value of Pixel Data, which comes last."""
+    return _encoded(ds).removesuffix(ds.PixelData)
 
 
 def _encoded(ds: Dataset) -> bytes:

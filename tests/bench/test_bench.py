@@ -52,21 +52,20 @@ def test_competitors_run_by_turns() -> None:
     assert "".join(order) == "ABBAAB"
 
 
-def test_generated_studies_are_proper_dicom_with_uids_of_their_own(tmp_path: Path) -> None:
-    with study(tmp_path, CT, 2, studies=2) as files:
-        sets = [dcmread(file) for file in files]
-        assert [len(ds.PixelData) for ds in sets] == [512 * 512 * 2] * 4
-        assert len({ds.SOPInstanceUID for ds in sets}) == 4
-        assert len({ds.StudyInstanceUID for ds in sets}) == 2
-        assert [ds.file_meta.MediaStorageSOPInstanceUID for ds in sets] == [ds.SOPInstanceUID for ds in sets]
-        assert [fact.sop_instance_uid for fact in facts_of(files)] == [ds.SOPInstanceUID for ds in sets]
-    assert list(tmp_path.iterdir()) == []
+def test_generated_studies_are_proper_dicom_with_new_uids_each_time(tmp_path: Path) -> None:
+    first, second = ([dcmread(file) for file in study(tmp_path, CT, 2, studies=2)] for _ in range(2))
+    assert [len(ds.PixelData) for ds in second] == [512 * 512 * 2] * 4
+    assert len({ds.SOPInstanceUID for ds in first + second}) == 8
+    assert len({ds.StudyInstanceUID for ds in first + second}) == 4
+    assert [ds.file_meta.MediaStorageSOPInstanceUID for ds in second] == [ds.SOPInstanceUID for ds in second]
+    assert all(ds.SOPInstanceUID.is_valid and ds.StudyInstanceUID.is_valid for ds in second)
 
 
 def test_the_multi_frame_instance_has_all_its_frames(tmp_path: Path) -> None:
-    with multi_frame(tmp_path, 3) as file:
-        ds = dcmread(file)
-        assert (int(ds.NumberOfFrames), len(ds.PixelData)) == (3, 3 * 512 * 512 * 2)
+    file = multi_frame(tmp_path, 3)
+    ds = dcmread(file)
+    assert (int(ds.NumberOfFrames), len(ds.PixelData)) == (3, 3 * 512 * 512 * 2)
+    assert [fact.sop_instance_uid for fact in facts_of([file])] == [ds.SOPInstanceUID]
 
 
 def test_the_time_of_a_stage_is_from_its_claim_to_its_end() -> None:
