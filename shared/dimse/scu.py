@@ -27,7 +27,8 @@ from shared.errors import (
     StorageError,
 )
 
-_BLOCK = 1 << 20
+# Small, so that the peer receives one while we read the next.
+_BLOCK = 64 << 10
 Context = tuple[str, str]
 
 
@@ -151,7 +152,7 @@ class Association:
         return self._message_id
 
     def _blocks(self, file: Path, offset: int, length: int, padding: int) -> Iterator[tuple[memoryview, bool]]:
-        """The data set in whole fragments, about 1 MiB at a time, and whether each block is the last."""
+        """The data set in whole fragments, about 64 KiB at a time, and whether each block is the last."""
         if self._buffer is None:
             size = self._conversation.fragment_size
             self._buffer = memoryview(bytearray(size * max(1, _BLOCK // size)))
