@@ -1,6 +1,6 @@
 """The whole relay, and its sender, against Orthanc and against scripts over DCMTK.
 
-From the first byte sent to the last instance at the destination: a storescp that writes to RAM, for it stands for another
+From the first byte sent to the last instance at the destination: a storescp that writes to RAM, as it stands for a
 machine with a disk of its own. The quiet second that relay and Orthanc wait for a study to be over is taken off both;
 the scripts wait for less, or not at all when the next study begins, so nothing is taken off beside them. What the
 sender alone does is taken from its delivery's records: from the claim to the end, with the hash of every file checked,
