@@ -82,7 +82,6 @@ def test_a_small_ingest_is_measured_against_every_peer(tmp_path: Path) -> None:
     rows = list(ingest(tmp_path, replace(QUICK, rounds=1, ct=2, mr=2, stock=2)))
     assert {row.name for row in rows} == {"tuned Orthanc", "tuned storescp", "stock Orthanc", "stock storescp"}
     assert all(row.ratios[0] > 0 for row in rows)
-    assert all(row.theirs[0] < 100 < row.ours[0] for row in rows if row.name.startswith("stock"))
 
 
 def test_a_goal_says_its_bounds() -> None:
