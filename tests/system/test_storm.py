@@ -23,7 +23,7 @@ from tests.support import eventually
 
 IMAGES, SIZE = 300, 131_072
 ROUNDS = 3
-LEAST_RATIO = 0.5
+LEAST_RATIO = 0.2
 MEBIBYTE = 1 << 20
 
 
