@@ -38,10 +38,11 @@ bench: ## measure the relay against the installed DCMTK and Orthanc (ARGS=--quic
 	@ops/setup/tools $(TEST_TOOLS)
 	@.venv/bin/python -m tests.bench $(ARGS)
 
-fuzz: ## mutate what is sent to the ingress and fail it at every system call of a store (10 minutes; ARGS="-k word")
+fuzz: ## mutate what is sent to the ingress, fail it at every system call, ask for its health all day (10 minutes; ARGS="-k word")
 	@PYTHON=$(PYTHON) ops/setup/venv dev
 	@ops/setup/tools dcmtk strace
-	@DCMRELAY_EXHAUSTIVE=1 .venv/bin/pytest -s tests/shared/dimse/test_hostile_fuzz.py tests/producers/ingress/test_faults.py $(ARGS)
+	@DCMRELAY_EXHAUSTIVE=1 .venv/bin/pytest -s tests/shared/dimse/test_hostile_fuzz.py tests/producers/ingress/test_faults.py \
+		tests/system/test_storm.py $(ARGS)
 
 up: setup ## run the relay on this machine until Ctrl-C (CONFIG=dcmrelay.toml)
 	@.venv/bin/dcmrelay up --config $(CONFIG)

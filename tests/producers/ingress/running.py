@@ -222,11 +222,12 @@ def ingress(folder: Path, text: str = RELAY) -> Iterator[Ingress]:
 
 @dataclass
 class IngressProcess:
-    """`dcmrelay ingress` with no broker to be found, until the block ends."""
+    """`dcmrelay ingress` until the block ends; with no broker to be found unless one is named."""
 
     folder: Path
     wrapper: tuple[str | Path, ...] = ()
     text: str = RELAY.replace('"30s"', '"2s"').replace('"10s"', '"1s"')
+    broker_url: str = ""
     port: int = 0
     tls_port: int = 0
     program: subprocess.Popen[bytes] = field(init=False)
@@ -245,9 +246,9 @@ class IngressProcess:
             "--config",
             self.folder / "dcmrelay.toml",
         ]
-        nowhere = f"amqp://nobody:s@127.0.0.1:{free_port()}/"
+        url = self.broker_url or f"amqp://nobody:s@127.0.0.1:{free_port()}/"
         with (self.folder / "ingress.log").open("ab") as log:
-            self.program = subprocess.Popen(command, env={**os.environ, "DCMRELAY_BROKER_URL": nowhere}, stderr=log)
+            self.program = subprocess.Popen(command, env={**os.environ, "DCMRELAY_BROKER_URL": url}, stderr=log)
         eventually(lambda: announcement.exists() or self.program.poll() is not None, 30)
         assert self.program.poll() is None, self.log
         said = json.loads(announcement.read_text())
@@ -273,8 +274,10 @@ class IngressProcess:
 
 
 @contextmanager
-def ingress_process(folder: Path, *wrapper: str | Path, more: str = "") -> Iterator[IngressProcess]:
-    process = IngressProcess(folder, wrapper, IngressProcess.text + more)
+def ingress_process(
+    folder: Path, *wrapper: str | Path, more: str = "", broker_url: str = ""
+) -> Iterator[IngressProcess]:
+    process = IngressProcess(folder, wrapper, IngressProcess.text + more, broker_url)
     process.start()
     try:
         yield process
