@@ -5,10 +5,11 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from dcmrelay.tools import tool as installed_tool
 from dcmrelay.tools import tool_environment
@@ -150,19 +151,34 @@ class Orthanc:
         """Returns Orthanc's identifiers of what it holds; `/instances/<id>/file` is the DICOM file."""
         return [str(name) for name in json.loads(self.get("/instances"))]
 
+    def ask(self, method: str, path: str, body: bytes) -> bytes:
+        """Returns the body of the answer to another HTTP request."""
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=20) as answer:
+            return bytes(answer.read())
+
+    def stores_to(self, port: int, instances: list[str], *, tls: bool = False) -> None:
+        """Has it store instances at DCMRELAY on a port of 127.0.0.1; each must be answered with success."""
+        modality = {"AET": "DCMRELAY", "Host": "127.0.0.1", "Port": port, "UseDicomTls": tls}
+        self.ask("PUT", "/modalities/relay", json.dumps(modality).encode())
+        order = {"Resources": instances, "Synchronous": True}
+        answer = json.loads(self.ask("POST", "/modalities/relay/store", json.dumps(order).encode()))
+        assert answer["FailedInstancesCount"] == 0
+
 
 @contextmanager
-def orthanc(tmp_path: Path, ae_title: str = "ORTHANC") -> Iterator[Orthanc]:
-    """Runs an Orthanc whose storage is in tmp_path/<AE title>."""
+def orthanc(
+    tmp_path: Path, ae_title: str = "ORTHANC", settings: Mapping[str, object] = MappingProxyType({})
+) -> Iterator[Orthanc]:
+    """Runs an Orthanc whose storage is in tmp_path/<AE title>, with more settings if any are given."""
     directory = tmp_path / ae_title
     directory.mkdir()
     dicom_port = free_port()
 
     def command(http_port: int) -> list[str | Path]:
         file = directory / "orthanc.json"
-        file.write_text(
-            json.dumps(_orthanc_configuration(directory, ae_title, dicom_port, http_port)), encoding="utf-8"
-        )
+        configuration = _orthanc_configuration(directory, ae_title, dicom_port, http_port) | dict(settings)
+        file.write_text(json.dumps(configuration), encoding="utf-8")
         return [tool("Orthanc"), file]
 
     server, http_port = _listening(command, directory / "orthanc.log", 0, also=dicom_port)
