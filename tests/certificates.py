@@ -52,6 +52,43 @@ def authority(folder: Path) -> Authority:
     return Authority(folder)
 
 
+def ingress_tls(ca: Authority, relay: Certificate) -> str:
+    """A configuration's `[ingress.tls]` on a free port of loopback."""
+    return f"""
+[ingress.tls]
+listen = ["127.0.0.1:0"]
+certificate = "{relay.certificate}"
+key = "{relay.key}"
+ca = "{ca.ca}"
+"""
+
+
+def destination_tls(ca: Authority, relay: Certificate) -> str:
+    """A configuration's `[destination.tls]` for a destination on loopback."""
+    return f"""
+[destination.tls]
+name = "127.0.0.1"
+certificate = "{relay.certificate}"
+key = "{relay.key}"
+ca = "{ca.ca}"
+"""
+
+
+def dcmtk_tls(ca: Authority, shown: Certificate) -> tuple[str, ...]:
+    """DCMTK's options, to call and to be called."""
+    return ("--enable-tls", str(shown.key), str(shown.certificate), "--add-cert-file", str(ca.ca))
+
+
+def orthanc_tls(ca: Authority, shown: Certificate) -> dict[str, object]:
+    """Orthanc's settings, to call and to be called."""
+    return {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(shown.certificate),
+        "DicomTlsPrivateKey": str(shown.key),
+        "DicomTlsTrustedCertificates": str(ca.ca),
+    }
+
+
 def signed_by_itself(folder: Path, name: str, *alternative: str) -> Certificate:
     """A certificate that nobody vouches for."""
     made = _paths(folder, name)

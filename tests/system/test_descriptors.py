@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority, Certificate, authority
+from tests.certificates import Authority, Certificate, authority, dcmtk_tls, destination_tls, ingress_tls
 from tests.consumers.bench import bench, data_sets
 from tests.consumers.sender.peer import after, aimed, sender
 from tests.peers import store_scp, storescu
@@ -30,13 +30,6 @@ for _ in range({MANY}):
     os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-TLS = """
-[ingress.tls]
-listen = ["127.0.0.1:0"]
-certificate = "{relay.certificate}"
-key = "{relay.key}"
-ca = "{ca}"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +42,6 @@ def relay(ca: Authority) -> Certificate:
     return ca.issue("relay", "IP:127.0.0.1")
 
 
-def secured(ca: Authority, shown: Certificate) -> tuple[str, ...]:
-    """DCMTK's options for TLS."""
-    return ("--enable-tls", str(shown.key), str(shown.certificate), "--add-cert-file", str(ca.ca))
-
-
 def sockets_of(ours: IngressProcess) -> list[int]:
     """Numbers of the descriptors that are sockets, and of those that watch them."""
     opened = {int(entry.name): str(entry.readlink()) for entry in Path(f"/proc/{ours.pid}/fd").iterdir()}
@@ -63,14 +51,14 @@ def sockets_of(ours: IngressProcess) -> list[int]:
 def test_an_ingress_beyond_descriptor_1024_stores_lets_wait_and_tells_the_router(
     tmp_path: Path, broker_url: str, ca: Authority, relay: Certificate
 ) -> None:
-    wrapper, more = (sys.executable, "-c", CROWDED), TLS.format(relay=relay, ca=ca.ca)
+    wrapper, more = (sys.executable, "-c", CROWDED), ingress_tls(ca, relay)
     first, second = (made(tmp_path, f"{n}.dcm", SOPInstanceUID=f"1.2.3.{n}") for n in range(2))
     with ingress_process(tmp_path, *wrapper, more=more, broker_url=broker_url) as ours:
         assert min(sockets_of(ours)) > 1024
         with connected(ours.port, associate_rq()[:100]) as waiting:
             plain = storescu(ours.port, first, calling="CT1")
             assert plain.returncode == 0, plain.stderr
-            over_tls = storescu(ours.tls_port, second, calling="CT1", options=secured(ca, ca.issue("ct-1")))
+            over_tls = storescu(ours.tls_port, second, calling="CT1", options=dcmtk_tls(ca, ca.issue("ct-1")))
             assert over_tls.returncode == 0, over_tls.stderr
             waiting.sendall(associate_rq()[100:])
             assert pdu(waiting)[0] == 2
@@ -99,11 +87,7 @@ def test_a_sender_beyond_descriptor_1024_delivers(
 ) -> None:
     ours = bench(tmp_path)
     archive = ca.issue("archive", "IP:127.0.0.1")
-    table = (
-        f'[destination.tls]\nname = "127.0.0.1"\nca = "{ca.ca}"\n'
-        f'certificate = "{relay.certificate}"\nkey = "{relay.key}"'
-    )
-    options, more = (secured(ca, archive), table) if over == "TLS" else ((), "")
+    options, more = (dcmtk_tls(ca, archive), destination_tls(ca, relay)) if over == "TLS" else ((), "")
     with store_scp(tmp_path, *options) as scp:
         aimed(ours, scp.port, more)
         request.getfixturevalue("_crowded")

@@ -17,20 +17,21 @@ from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
 from shared.headers import read_meta
-from tests.certificates import Authority, Certificate, authority
+from tests.certificates import (
+    Authority,
+    Certificate,
+    authority,
+    dcmtk_tls,
+    destination_tls,
+    ingress_tls,
+    orthanc_tls,
+)
 from tests.consumers.bench import bench, data_set, wheel, write
 from tests.consumers.sender.peer import after, aimed, sender
 from tests.peers import dcmsend, orthanc, store_scp, storescu
 from tests.producers.ingress.running import RELAY, Ingress, ingress
 from tests.producers.ingress.test_faults import kept
 
-TLS = """
-[ingress.tls]
-listen = ["127.0.0.1:0"]
-certificate = "{relay.certificate}"
-key = "{relay.key}"
-ca = "{ca}"
-"""
 SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless)
 
 
@@ -45,18 +46,12 @@ class World:
     @property
     def dcmtk(self) -> tuple[str, ...]:
         """DCMTK's options."""
-        files = (str(self.peer.key), str(self.peer.certificate), "--add-cert-file", str(self.ca.ca))
-        return ("--enable-tls", *files)
+        return dcmtk_tls(self.ca, self.peer)
 
     @property
     def orthanc(self) -> dict[str, object]:
         """Orthanc's settings."""
-        return {
-            "DicomTlsEnabled": True,
-            "DicomTlsCertificate": str(self.peer.certificate),
-            "DicomTlsPrivateKey": str(self.peer.key),
-            "DicomTlsTrustedCertificates": str(self.ca.ca),
-        }
+        return orthanc_tls(self.ca, self.peer)
 
     def pynetdicom(self, purpose: ssl.Purpose) -> ssl.SSLContext:
         """pynetdicom's context, towards a server or a client that must show a certificate."""
@@ -64,14 +59,6 @@ class World:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_cert_chain(self.peer.certificate, self.peer.key)
         return context
-
-    @property
-    def table(self) -> str:
-        """Of our configuration, for a destination."""
-        return (
-            f'[destination.tls]\nname = "127.0.0.1"\nca = "{self.ca.ca}"\n'
-            f'certificate = "{self.relay.certificate}"\nkey = "{self.relay.key}"'
-        )
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +69,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def ours(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingress]:
-    with ingress(tmp_path_factory.mktemp("ours"), RELAY + TLS.format(relay=world.relay, ca=world.ca.ca)) as running:
+    with ingress(tmp_path_factory.mktemp("ours"), RELAY + ingress_tls(world.ca, world.relay)) as running:
         yield running
 
 
@@ -211,7 +198,7 @@ def test_what_we_store_to_others_arrives_byte_for_byte(world: World, tmp_path: P
     part = relay.part(explicit, implicit, wheel("MR_small_RLE.dcm"))
     wanted = {it.sha256 for it in relay.manifest(part).instances if it.transfer_syntax_uid in syntaxes}
     with receiver(tmp_path, secured) as destination:
-        aimed(relay, destination.port, secured.table if secured else "")
+        aimed(relay, destination.port, destination_tls(world.ca, world.relay) if secured else "")
         delivery = relay.delivery(part)
         state = after(relay, delivery, sender(relay))
         assert destination.kept() == wanted

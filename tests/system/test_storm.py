@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from shared.dimse import VERIFICATION, Association, request
-from tests.certificates import authority
+from tests.certificates import authority, ingress_tls
 from tests.consumers.bench import data_set, write
 from tests.peers import dcmsend
 from tests.producers.ingress.running import IngressProcess, ingress_process
@@ -35,14 +35,7 @@ MEBIBYTE = 1 << 20
 def ours(tmp_path: Path) -> Iterator[IngressProcess]:
     world = authority(tmp_path / "certificates")
     relay = world.issue("relay", "IP:127.0.0.1")
-    tls = f"""
-[ingress.tls]
-listen = ["127.0.0.1:0"]
-certificate = "{relay.certificate}"
-key = "{relay.key}"
-ca = "{world.ca}"
-"""
-    with ingress_process(tmp_path, more=tls) as process:
+    with ingress_process(tmp_path, more=ingress_tls(world, relay)) as process:
         yield process
 
 
