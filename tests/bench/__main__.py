@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,15 +17,19 @@ from tests.bench.memory import memory
 from tests.bench.relay import running
 from tests.bench.relaying import Field, relay, send
 from tests.bench.rounds import say
-from tests.bench.rows import Row, row_to_json, table
+from tests.bench.rows import Row, goals, row_to_json, table
 from tests.bench.scaling import scaling
+from tests.bench.secured import secured
 from tests.bench.sizes import FULL, QUICK, Sizes
+from tests.bench.storm import storm
 
-ALONE = {"ingest": ingest, "workers": scaling}
+ALONE = {"ingest": ingest, "TLS": secured, "storm": storm, "workers": scaling}
 # In this order: what is measured last leaves the most behind.
 TOGETHER = {"send": send, "relay": relay, "instances": instances, "memory": memory, "studies": studies}
 FREE_GIGABYTES = 30
 RAM, RAM_GIGABYTES = Path("/dev/shm"), 3
+_NOTE = """Medians of the rounds, and their range. A ratio above 1 is in our favour; in rows with an upper bound
+(growth, memory, time) it is ours over theirs."""
 
 
 def main() -> None:
@@ -35,13 +39,34 @@ def main() -> None:
     with _workplace(arguments.folder) as folder:
         facts = machine(folder)
         rows = list(_rows(folder, QUICK if arguments.quick else FULL, arguments.only))
-    print(table(rows))
-    print("\n".join(["", *(f"{name}: {fact}" for name, fact in facts.items())]))
-    print(f"took: {time.monotonic() - begun:.0f} s, load at the end: {Path('/proc/loadavg').read_text().split()[0]}")
+    load = Path("/proc/loadavg").read_text(encoding="ascii").split()[0]
+    print(page(rows, facts, arguments=_said(arguments), seconds=time.monotonic() - begun, load=load))
     content = {"machine": facts, "quick": arguments.quick, "rows": [row_to_json(row) for row in rows]}
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     say(f"written: {arguments.json}")
+
+
+def page(rows: list[Row], facts: dict[str, str], *, arguments: Sequence[str], seconds: float, load: str) -> str:
+    """The figures for `docs/benchmarks.md`: how they were taken, each goal, each row.
+
+    Args:
+        rows: of all sections.
+        facts: about the machine.
+        arguments: of the command line.
+        seconds: how long it took.
+        load: average of the last minute.
+    """
+    command = "make bench" + (f' ARGS="{" ".join(arguments)}"' if arguments else "")
+    head = f"Measured with `{command}` in {seconds / 60:.1f} minutes, load at the end {load}, on:"
+    machine = "\n".join(f"* {name}: {fact}" for name, fact in facts.items())
+    return "\n\n".join([head, machine, goals(rows), _NOTE, table(rows)])
+
+
+def _said(arguments: argparse.Namespace) -> list[str]:
+    """Those arguments that make a difference to the figures."""
+    some = ["--only", *arguments.only] if arguments.only != [*ALONE, *TOGETHER] else []
+    return [*(["--quick"] if arguments.quick else []), *some]
 
 
 def _rows(folder: Path, sizes: Sizes, only: list[str]) -> Iterator[Row]:

@@ -23,7 +23,7 @@ from tests.bench.studies import SMALL
 from tests.dcmrelay.relays import Prepared
 from tests.support import eventually
 
-FLAT = Goal(at_most=1.1)
+FLAT = Goal(name="cost per instance and per study as study and queue grow", at_most=1.1)
 FEW = 10
 
 

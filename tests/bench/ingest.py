@@ -13,7 +13,8 @@ from tests.bench.sizes import Sizes
 from tests.bench.studies import CT, MR, Kind, study
 from tests.producers.ingress.running import ingress_process
 
-AGAINST_TUNED, AGAINST_STOCK = Goal(at_least=2), Goal(at_least=20)
+AGAINST_TUNED = Goal(name="ingest, one association, durable, against tuned Orthanc", at_least=2)
+AGAINST_STOCK = Goal(name="ingest from stock dcmsend, against stock Orthanc or storescp", at_least=20)
 
 
 def ingest(folder: Path, sizes: Sizes) -> Iterator[Row]:

@@ -4,10 +4,11 @@ import json
 import re
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.bench.dcmtk import nagle
 from tests.peers import free_port, peer_environment, tool
@@ -38,7 +39,15 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, name: str, *, tuned: bool, lua: str = "", to_port: int = 0) -> Iterator[Orthanc]:
+def orthanc(
+    folder: Path,
+    name: str,
+    *,
+    tuned: bool,
+    lua: str = "",
+    to_port: int = 0,
+    settings: Mapping[str, object] = MappingProxyType({}),
+) -> Iterator[Orthanc]:
     """Runs an Orthanc without plug-ins whose storage and index are in folder/<name>.
 
     Args:
@@ -47,11 +56,12 @@ def orthanc(folder: Path, name: str, *, tuned: bool, lua: str = "", to_port: int
         tuned: TCP_NODELAY=1 in its environment.
         lua: its script.
         to_port: where its modality `destination` listens.
+        settings: more of them.
     """
     place = folder / name
     place.mkdir()
     (place / "script.lua").write_text(lua, encoding="ascii")
-    server, dicom_port = _started(place, tuned=tuned, to_port=to_port)
+    server, dicom_port = _started(place, settings, tuned=tuned, to_port=to_port)
     try:
         yield Orthanc(dicom_port, server.pid)
     finally:
@@ -59,11 +69,13 @@ def orthanc(folder: Path, name: str, *, tuned: bool, lua: str = "", to_port: int
         server.wait()
 
 
-def _started(place: Path, *, tuned: bool, to_port: int) -> tuple[subprocess.Popen[bytes], int]:
+def _started(
+    place: Path, more: Mapping[str, object], *, tuned: bool, to_port: int
+) -> tuple[subprocess.Popen[bytes], int]:
     """The server and its DICOM port; another program may take a free port before it does, so a few are tried."""
     for _ in range(5):
         dicom_port, http_port = free_port(), free_port()
-        settings = _settings(place, dicom_port, http_port, to_port)
+        settings = {**_settings(place, dicom_port, http_port, to_port), **more}
         (place / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
         with nagle(off=tuned), (place / "log").open("ab") as log:
             command = [tool("Orthanc"), place / "orthanc.json"]

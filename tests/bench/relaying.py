@@ -23,8 +23,10 @@ from tests.bench.store import facts_of, store_all
 from tests.bench.studies import CT, MR, SMALL, Kind, study
 from tests.peers import StoreScp
 
-SEND_TUNED, SEND_STOCK = Goal(at_least=0.9), Goal(at_least=30)
-RELAY, DEIDENTIFY = Goal(at_least=2), Goal(at_least=2.5)
+SEND_TUNED = Goal(name="send to tuned storescp, against tuned dcmsend", at_least=0.9)
+SEND_STOCK = Goal(name="send to stock storescp, against dcmsend", at_least=30)
+RELAY = Goal(name="whole relay, durable, against tuned Orthanc", at_least=2)
+DEIDENTIFY = Goal(name="de-identify and relay, against tuned Orthanc", at_least=2.5)
 
 
 @dataclass

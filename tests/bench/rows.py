@@ -13,10 +13,12 @@ class Goal:
     """Bounds of a ratio; one of them at least.
 
     Args:
+        name: what is to be reached, in words; rows with the same name are met together.
         at_least: the ratio must not be below.
         at_most: nor above.
     """
 
+    name: str
     at_least: float | None = None
     at_most: float | None = None
 
@@ -80,8 +82,21 @@ def spread(values: Sequence[float], unit: str = "") -> str:
 def table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table whose columns are aligned, so that it reads well on a terminal too."""
     head = ("section", "what", "ours", "against", "theirs", "ratio", "goal", "")
-    lines = [head, *(_cells(row) for row in rows)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
+    return grid([head, *(_cells(row) for row in rows)])
+
+
+def goals(rows: Sequence[Row]) -> str:
+    """What was to be reached and what was, a line for each goal: the least and the greatest ratio of its rows."""
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.goal is not None:
+            by_name.setdefault(row.goal.name, []).append(row)
+    return grid([("goal", "ratio", "reached", ""), *(_reached(name, those) for name, those in by_name.items())])
+
+
+def grid(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of lines of cells, the first its head."""
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     text = [_line(line, widths) for line in lines]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([text[0], rule, *text[1:]])
@@ -97,6 +112,15 @@ def _cells(row: Row) -> tuple[str, ...]:
     goal = row.goal.text if row.goal else ""
     ours, theirs = spread(row.ours, row.unit), spread(row.theirs, row.unit)
     return (row.section, row.what, ours, row.name, theirs, spread(row.ratios), goal, row.verdict)
+
+
+def _reached(name: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    medians = [median(row.ratios) for row in rows]
+    bounds = " and ".join(dict.fromkeys(row.goal.text for row in rows if row.goal))
+    missed = sum(row.verdict == "missed" for row in rows)
+    verdict = f"missed in {missed} of {len(rows)} rows" if missed else "passed"
+    reached = dict.fromkeys(map(_short, (min(medians), max(medians))))
+    return (name, bounds, " to ".join(reached), verdict)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

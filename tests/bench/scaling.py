@@ -22,7 +22,7 @@ from tests.consumers.bench import ALL, RELAY, Bench, bench
 from tests.peers import tool
 from tests.support import eventually
 
-GOAL = Goal(at_least=1.7)
+GOAL = Goal(name="two workers instead of one, where the work is CPU", at_least=1.7)
 INSTANCES = 100
 
 

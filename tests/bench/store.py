@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.dimse import Association, request
+from shared.dimse import Association, TlsPeer, request
 from shared.headers import read_identity, read_meta
 
 
@@ -26,18 +26,23 @@ def facts_of(files: Sequence[Path]) -> list[Fact]:
     return [_fact(file) for file in files]
 
 
-def store_all(port: int, facts: Sequence[Fact], *, calling: str = "CT1", called: str = "DCMRELAY") -> float:
+def store_all(
+    port: int, facts: Sequence[Fact], *, calling: str = "CT1", called: str = "DCMRELAY", tls: TlsPeer | None = None
+) -> float:
     """Sends instances of one SOP class and transfer syntax in one association; returns instances a second."""
     begun = time.perf_counter()
-    store_each(port, facts, calling=calling, called=called)
+    store_each(port, facts, calling=calling, called=called, tls=tls)
     return len(facts) / (time.perf_counter() - begun)
 
 
-def store_each(port: int, facts: Sequence[Fact], *, calling: str = "CT1", called: str = "DCMRELAY") -> list[float]:
+def store_each(
+    port: int, facts: Sequence[Fact], *, calling: str = "CT1", called: str = "DCMRELAY", tls: TlsPeer | None = None
+) -> list[float]:
     """As `store_all`; returns seconds from each C-STORE request to its answer, which must be success."""
     sop_class, syntax = facts[0].sop_class_uid, facts[0].transfer_syntax_uid
+    contexts = [(sop_class, [syntax])]
     with request(
-        "127.0.0.1", port, calling_ae_title=calling, called_ae_title=called, contexts=[(sop_class, [syntax])]
+        "127.0.0.1", port, calling_ae_title=calling, called_ae_title=called, contexts=contexts, tls=tls
     ) as association:
         context = association.accepted_context(sop_class, syntax)
         assert context is not None, "the peer accepts no such instances"

@@ -8,23 +8,25 @@ import pytest
 from pydicom import dcmread
 
 from shared.spool.states import State
+from tests.bench.__main__ import page
 from tests.bench.ingest import ingest
 from tests.bench.relay import span
 from tests.bench.rounds import by_turns
-from tests.bench.rows import Goal, Row, row_to_json, spread, table
+from tests.bench.rows import Goal, Row, goals, row_to_json, spread, table
 from tests.bench.sizes import QUICK
 from tests.bench.store import facts_of
 from tests.bench.studies import CT, multi_frame, study
 
 RATES = Row(
     section="ingest", what="CT", unit="/s", ours=[400, 500, 600], name="Orthanc", theirs=[200, 200, 200],
-    better="higher", goal=Goal(at_least=2),
+    better="higher", goal=Goal(name="ingest", at_least=2),
 )  # fmt: skip
+FLAT = Goal(name="flat", at_most=1.05)
 
 
 def test_a_ratio_says_how_many_times_better_ours_is() -> None:
     seconds = replace(RATES, unit="s", ours=[1, 2, 3], theirs=[4, 4, 4], better="lower")
-    growth = replace(RATES, unit="ms", ours=[1.2, 1.0, 1.1], theirs=[1, 1, 1], better=None, goal=Goal(at_most=1.05))
+    growth = replace(RATES, unit="ms", ours=[1.2, 1.0, 1.1], theirs=[1, 1, 1], better=None, goal=FLAT)
     assert (RATES.ratios, RATES.verdict) == ([2, 2.5, 3], "passed")
     assert (seconds.ratios, seconds.verdict) == ([4, 2, pytest.approx(4 / 3)], "passed")
     assert (growth.ratios, growth.verdict) == ([1.2, 1.0, 1.1], "missed")
@@ -85,5 +87,20 @@ def test_a_small_ingest_is_measured_against_every_peer(tmp_path: Path) -> None:
 
 
 def test_a_goal_says_its_bounds() -> None:
-    assert (Goal(at_least=0.9).text, Goal(at_most=1.1).text) == ("≥ 0.9", "≤ 1.1")
-    assert Goal(at_least=0.9, at_most=1.1).is_met(1.0)
+    assert (Goal(name="", at_least=0.9).text, Goal(name="", at_most=1.1).text) == ("≥ 0.9", "≤ 1.1")
+    assert Goal(name="", at_least=0.9, at_most=1.1).is_met(1.0)
+
+
+def test_each_goal_is_one_line_that_says_what_was_reached_at_worst_and_at_best() -> None:
+    slow = replace(RATES, ours=[300, 300, 300])
+    flat = replace(RATES, ours=[1, 1, 1], theirs=[1, 1, 1], better=None, goal=FLAT)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in goals([RATES, slow, flat]).splitlines()]
+    assert lines[2:] == [["ingest", "≥ 2", "1.5 to 2.5", "missed in 1 of 2 rows"], ["flat", "≤ 1.05", "1", "passed"]]
+    assert len(goals([replace(RATES, goal=None)]).splitlines()) == 2
+
+
+def test_what_is_printed_is_a_page_that_says_the_machine_and_how_to_repeat_it() -> None:
+    text = page([RATES], {"processor": "a good one, 2 cores"}, arguments=["--only", "ingest"], seconds=90, load="0.5")
+    assert text.startswith('Measured with `make bench ARGS="--only ingest"` in 1.5 minutes')
+    assert "\n* processor: a good one, 2 cores\n" in text
+    assert text.count("| ingest ") == 2
