@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from shared import logs
 from tests.bench import dcmtk
 from tests.bench.growth import instances, studies
 from tests.bench.ingest import ingest
@@ -35,6 +36,7 @@ _NOTE = """Medians of the rounds, and their range. A ratio above 1 is in our fav
 def main() -> None:
     """Measures what was asked for."""
     arguments = _arguments()
+    logs.set_up("bench", "WARNING")
     begun = time.monotonic()
     with _workplace(arguments.folder) as folder:
         facts = machine(folder)
