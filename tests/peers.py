@@ -5,11 +5,10 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from dcmrelay.tools import tool as installed_tool
 from dcmrelay.tools import tool_environment
@@ -167,17 +166,15 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(
-    tmp_path: Path, ae_title: str = "ORTHANC", settings: Mapping[str, object] = MappingProxyType({})
-) -> Iterator[Orthanc]:
-    """Runs an Orthanc whose storage is in tmp_path/<AE title>, with more settings if any are given."""
+def orthanc(tmp_path: Path, ae_title: str = "ORTHANC", **settings: object) -> Iterator[Orthanc]:
+    """Runs an Orthanc whose storage is in tmp_path/<AE title>; `settings` go into its configuration."""
     directory = tmp_path / ae_title
     directory.mkdir()
     dicom_port = free_port()
 
     def command(http_port: int) -> list[str | Path]:
         file = directory / "orthanc.json"
-        configuration = _orthanc_configuration(directory, ae_title, dicom_port, http_port) | dict(settings)
+        configuration = _orthanc_configuration(directory, ae_title, dicom_port, http_port) | settings
         file.write_text(json.dumps(configuration), encoding="utf-8")
         return [tool("Orthanc"), file]
 

@@ -84,7 +84,7 @@ def with_storescu(files: list[Path], port: int, secured: World | None, folder: P
 
 
 def with_orthanc(files: list[Path], port: int, secured: World | None, folder: Path) -> None:
-    with orthanc(folder, "CT1", secured.orthanc if secured else {}) as pacs:
+    with orthanc(folder, "CT1", **(secured.orthanc if secured else {})) as pacs:
         for file in files:
             pacs.ask("POST", "/instances", file.read_bytes())
         pacs.stores_to(port, pacs.instances(), tls=secured is not None)
@@ -153,7 +153,7 @@ def at_orthanc(folder: Path, secured: World | None) -> Iterator[Receiver]:
             files[-1].write_bytes(pacs.get(f"/instances/{name}/file"))
         return {hashed(file) for file in files}
 
-    with orthanc(folder, "ARCHIVE", secured.orthanc if secured else {}) as pacs:
+    with orthanc(folder, "ARCHIVE", **(secured.orthanc if secured else {})) as pacs:
         yield Receiver(pacs.port, kept)
 
 
