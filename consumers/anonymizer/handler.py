@@ -16,12 +16,12 @@ from shared.errors import DataSetError, PermanentError
 from shared.forms import ENGINE_VERSION, Form, rendition_id
 from shared.outcomes import Next, Outcome
 from shared.spool.deliveries import Order, order_from_json
+from shared.spool.drafts import Draft
 from shared.spool.keys import id_of_key, read_key
 from shared.spool.parts import Instance, Manifest, is_intact, read_manifest
 from shared.spool.pins import pinned_profile
 from shared.spool.renditions import CHUNK, Proof, chunks, output_name, put_proofs, read_proofs
 from shared.spool.spool import Spool
-from shared.spool.store import Draft
 from shared.work import Claim
 
 # Of the five minutes of a lease.

@@ -1,72 +1,25 @@
 """Names and bytes that are safe once said to be: put-new, open, list, delete, and nothing else.
 
 A name is made once and never changed, so there is no rename, no append and no half-written file to meet. On a
-directory, put-new is: temporary file in the same file system, fsync, link (fails when the name is there), fsync of the
+directory, put-new is: a draft in the same file system, fsync, link (fails when the name is there), fsync of the
 directory; the one order that survives a power cut. On an object store it would be a put with if-none-match.
 Source: ADR 0002.
 """
 
 import contextlib
 import os
-import secrets
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 from shared import owner
 from shared.errors import StorageError
 from shared.spool import reserve
+from shared.spool.drafts import Draft, storage_error
 
 Step = Callable[[str], None]
-
-
-class Draft:
-    """Bytes on their way to a name: a temporary file in the spool's own file system.
-
-    Raises:
-        StorageError: the file system refused; `discard` the draft, it cannot be used again.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        try:
-            self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise storage_error("create a temporary file in", path.parent, error) from error
-
-    def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Append a chunk, whole."""
-        rest = memoryview(chunk)
-        try:
-            while rest:
-                written = os.write(self._fd, rest)
-                self.size += written
-                rest = rest[written:]
-        except OSError as error:
-            raise storage_error("write to", self.path.parent, error) from error
-
-    def sync(self) -> None:
-        """Bring the bytes to stable storage and close the file; a failed fsync is never tried again on it."""
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise storage_error("fsync a file in", self.path.parent, error) from error
-        finally:
-            self._close()
-
-    def discard(self) -> None:
-        """Forget the bytes; harmless when they already have a name."""
-        self._close()
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-
-    def _close(self) -> None:
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            with contextlib.suppress(OSError):
-                os.close(fd)
 
 
 class Store:
@@ -83,10 +36,11 @@ class Store:
         self._temporary = root / "tmp"
         self._locks = tuple(threading.Lock() for _ in range(64))
         self._temporary.mkdir(mode=0o700, exist_ok=True)
+        self._hashing = ThreadPoolExecutor(os.cpu_count() or 1, "hashing")  # starts a thread when one is needed
 
     def draft(self) -> Draft:
         """Begin bytes that `put_new` will give a name."""
-        return Draft(self._temporary / owner.draft_name(secrets.token_hex(8)))
+        return Draft(self._temporary, self._hashing)
 
     def put_new(self, name: str, content: bytes | Draft) -> bool:
         """Give a name to bytes if nobody has; either way the name is on stable storage on return.
@@ -116,7 +70,7 @@ class Store:
         try:
             draft.sync()
             self._step(f"before {name}")
-            made = self._link(draft.path, self.root / name)
+            made = self._link(draft, self.root / name)
         finally:
             draft.discard()
         self._step(f"after {name}")
@@ -201,7 +155,7 @@ class Store:
             raise
         return draft
 
-    def _link(self, source: Path, target: Path) -> bool:
+    def _link(self, source: Draft, target: Path) -> bool:
         """Link and sync the folder; one at a time in a folder, so that nobody relies on a name that is taken back."""
         with self._locks[hash(target.parent) % len(self._locks)]:
             try:
@@ -217,13 +171,13 @@ class Store:
                 raise storage_error("fsync the folder", target.parent, error) from error
             return made
 
-    def _linked(self, source: Path, target: Path) -> bool:
+    def _linked(self, source: Draft, target: Path) -> bool:
         try:
             try:
-                os.link(source, target)
+                source.link(target)
             except FileNotFoundError:
                 self._make_folder(target.parent)
-                os.link(source, target)
+                source.link(target)
         except FileExistsError:
             return False
         return True
@@ -242,8 +196,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def storage_error(doing: str, place: Path, error: OSError) -> StorageError:
-    """One line that says what could not be done, where, and why."""
-    return StorageError(f"cannot {doing} {place}: {os.strerror(error.errno or 0)}")
