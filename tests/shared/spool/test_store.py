@@ -1,5 +1,6 @@
 """Names: durable once said to be, made once, whole or not at all."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -168,6 +169,40 @@ def test_a_draft_becomes_a_name_once_it_is_put(store: Store) -> None:
     assert store.list("a") == []
     assert store.put_new("a/b", draft)
     assert (draft.size, store.read("a/b"), store.list(_TEMPORARY)) == (13, b"half and half", [])
+
+
+@pytest.mark.usefixtures("drafts")
+def test_drafts_put_together_get_their_names_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put_new("a/2", b"stands")
+    drafts = {f"a/{n}": written(store, b"%d" % n) for n in range(4)}
+    synced: list[Path] = []
+    monkeypatch.setattr("shared.spool.store.sync_folder", synced.append)
+    store.put_all_new(drafts)
+    assert synced == [store.root / "a"]
+    assert [store.read(name) for name in drafts] == [b"0", b"1", b"stands", b"3"]
+    assert store.list(_TEMPORARY) == []
+
+
+@pytest.mark.usefixtures("drafts")
+def test_of_drafts_put_together_none_keeps_its_name_when_the_folder_is_not_synced(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_new("a/2", b"stands")
+
+    def refuse(_folder: Path) -> None:
+        raise OSError(errno.EIO, "")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.spool.store.sync_folder", refuse)
+        with pytest.raises(StorageError, match="cannot fsync the folder"):
+            store.put_all_new({f"a/{n}": written(store, b"ours") for n in range(4)})
+    assert (store.list("a"), store.read("a/2"), store.list(_TEMPORARY)) == (["2"], b"stands", [])
+
+
+def written(store: Store, content: bytes) -> Draft:
+    draft = store.draft()
+    draft.write(content)
+    return draft
 
 
 @pytest.mark.usefixtures("drafts")
