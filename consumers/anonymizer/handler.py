@@ -4,7 +4,9 @@ Deterministic, so that two workers at once, or one after a crash, make the same 
 be de-identified is held, instance by instance; the others go on.
 """
 
+import contextlib
 import hashlib
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import timedelta
 
 from consumers.anonymizer.deidentify import rules_of
@@ -12,20 +14,22 @@ from consumers.anonymizer.files import Withheld, render
 from consumers.anonymizer.rules import Rules
 from shared import metrics
 from shared.config import Config
-from shared.errors import DataSetError, PermanentError
+from shared.errors import DataSetError, PermanentError, StorageError
 from shared.forms import ENGINE_VERSION, Form, rendition_id
 from shared.outcomes import Next, Outcome
 from shared.spool.deliveries import Order, order_from_json
+from shared.spool.drafts import Draft
 from shared.spool.keys import id_of_key, read_key
 from shared.spool.parts import Instance, Manifest, is_intact, read_manifest
 from shared.spool.pins import pinned_profile
 from shared.spool.renditions import CHUNK, Proof, chunks, output_name, put_proofs, read_proofs
 from shared.spool.spool import Spool
-from shared.spool.store import Draft
+from shared.spool.store import Store
 from shared.work import Claim
 
 # Of the five minutes of a lease.
 _RENEWED_BEFORE = timedelta(minutes=4)
+_BATCH = 32
 
 
 class Anonymizer:
@@ -39,6 +43,7 @@ class Anonymizer:
     def __init__(self, spool: Spool, config: Config) -> None:
         self._spool, self._config = spool, config
         self._rules: dict[Form, Rules] = {}
+        self._putting = ThreadPoolExecutor(1, "putting")
 
     def handle(self, claim: Claim) -> Outcome:
         """Make the next chunk that has no proof; on to the sender when each has."""
@@ -56,11 +61,16 @@ class Anonymizer:
     def _make(self, claim: Claim, order: Order, manifest: Manifest, chunk: int) -> None:
         rules = self._rules_for(order.form)
         proofs: list[Proof] = []
-        for index in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(manifest.instances))):
-            claim.check()
-            self._renew(claim)
-            proofs.append(self._instance(order, index, manifest.instances[index], rules))
-            metrics.INSTANCES_RENDERED.labels(profile=order.form.profile, outcome=proofs[-1].outcome).inc()
+        outputs = Outputs(self._spool.store, self._putting)
+        try:
+            for index in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(manifest.instances))):
+                claim.check()
+                self._renew(claim)
+                proofs.append(self._instance(order, index, manifest.instances[index], rules, outputs))
+                metrics.INSTANCES_RENDERED.labels(profile=order.form.profile, outcome=proofs[-1].outcome).inc()
+            outputs.finish()
+        finally:
+            outputs.discard()
         put_proofs(self._spool, order.part, order.form, chunk, proofs)
 
     def _renew(self, claim: Claim) -> None:
@@ -68,24 +78,27 @@ class Anonymizer:
         if self._spool.lapsed(claim.state.lease, -_RENEWED_BEFORE):
             claim.record({})
 
-    def _instance(self, order: Order, index: int, instance: Instance, rules: Rules) -> Proof:
+    def _instance(self, order: Order, index: int, instance: Instance, rules: Rules, outputs: "Outputs") -> Proof:
         path = self._spool.store.path(instance.file)
         if not is_intact(path, instance):
             reason = "the bytes on disk are not those that were received"
             return Proof(index=index, input_sha256=instance.sha256, outcome="held", reason=reason)
         name = output_name(rendition_id(order.part, order.form), index)
         output = Output(self._spool.store.draft())
+        is_made = False
         try:
             rendered = render(path, rules, issuer=order.form.issuer, write=output.write)
             if isinstance(rendered, Withheld):
                 return Proof(
                     index=index, input_sha256=instance.sha256, outcome=rendered.outcome, reason=rendered.reason
                 )
-            self._spool.store.put_new(name, output.draft)
+            is_made = True
         except DataSetError as error:
             return Proof(index=index, input_sha256=instance.sha256, outcome="held", reason=error.reason)
         finally:
-            output.draft.discard()
+            if not is_made:
+                output.draft.discard()
+        outputs.put(name, output.draft)
         made = Instance(
             file=name,
             sha256=output.sha256,
@@ -143,3 +156,52 @@ class Output:
     def sha256(self) -> str:
         """Hash of the data set so far, hexadecimal."""
         return self._hash.hexdigest()
+
+
+class Outputs:
+    """Outputs of one chunk on their way to their names, a batch at a time, while the next instances are read.
+
+    Nobody looks for them before the chunk's proof is there, so one fsync of the folder does for a batch.
+
+    Args:
+        store: of the spool.
+        putting: whose thread syncs and links.
+    """
+
+    def __init__(self, store: Store, putting: Executor) -> None:
+        self._store, self._putting = store, putting
+        self._batch: dict[str, Draft] = {}
+        self._under_way: Future[None] | None = None
+
+    def put(self, name: str, draft: Draft) -> None:
+        """Take an output that is written.
+
+        Raises:
+            StorageError: this one, or one before, was refused.
+        """
+        self._batch[name] = draft
+        if len(self._batch) == _BATCH:
+            self._begin()
+
+    def finish(self) -> None:
+        """Return when all are durable; raises as `put`."""
+        if self._batch:
+            self._begin()
+        self._wait()
+
+    def discard(self) -> None:
+        """Forget what has no name yet, once nothing is under way; harmless after `finish`."""
+        with contextlib.suppress(StorageError):
+            self._wait()
+        for draft in self._batch.values():
+            draft.discard()
+
+    def _begin(self) -> None:
+        self._wait()
+        batch, self._batch = self._batch, {}
+        self._under_way = self._putting.submit(self._store.put_all_new, batch)
+
+    def _wait(self) -> None:
+        if self._under_way is not None:
+            under_way, self._under_way = self._under_way, None
+            under_way.result()

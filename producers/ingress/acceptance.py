@@ -1,7 +1,5 @@
 """Who may come in, and which instances can be kept. No I/O, no clock, no globals."""
 
-from dataclasses import astuple
-
 from shared.config import Mismatch
 from shared.dimse import (
     CALLED_NOT_RECOGNIZED,
@@ -46,7 +44,7 @@ def status_of(request: StoreRequest, identity: Identity) -> int:
         request: what the command said.
         identity: what the data set says.
     """
-    if not all(astuple(identity)):
+    if not all(vars(identity).values()):
         return CANNOT_UNDERSTAND
     asked = (request.affected_sop_class_uid, request.affected_sop_instance_uid)
     return SUCCESS if asked == (identity.sop_class_uid, identity.sop_instance_uid) else DOES_NOT_MATCH_SOP_CLASS

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from shared.config.peers import Source
 from shared.dimse import Proposal
+from shared.spool.drafts import Draft
 from shared.spool.parts import Instance, Part
 
 Monotonic = Callable[[], float]
@@ -25,11 +26,13 @@ class Session:
         source: who it is.
         proposal: how it introduced itself.
         receiving: an instance is on its way in now.
+        spare: a draft for the next instance.
     """
 
     source: Source
     proposal: Proposal
     receiving: bool = False
+    spare: Draft | None = None
 
 
 @dataclass(eq=False)

@@ -1,6 +1,5 @@
 """One instance on its way in: written as received, hashed on the way, in its part and durable before success."""
 
-import hashlib
 from collections.abc import Callable
 
 import structlog
@@ -11,9 +10,9 @@ from shared import glance, metrics
 from shared.dimse import StoreRequest, part10_header
 from shared.errors import DataSetError, StorageError
 from shared.headers import Identity, read_identity
+from shared.spool.drafts import storage_error
 from shared.spool.parts import Instance, Part, instance_name, is_closed, new_part_id, open_part
 from shared.spool.spool import Spool
-from shared.spool.store import storage_error
 
 log = structlog.get_logger()
 _LOOK_BYTES = 16 << 20
@@ -49,8 +48,8 @@ class Sink:
         self._spool, self._parts, self._session, self._request = spool, parts, session, request
         self._run, self._quiet = run, quiet
         self._has_room, self._look_at = has_room, _LOOK_BYTES
-        self._hash, self._head = hashlib.sha256(), bytearray()
-        self._draft = spool.store.draft()
+        self._head = bytearray()
+        self._draft, session.spare = session.spare or spool.store.draft(), None
         header = part10_header(
             sop_class_uid=request.affected_sop_class_uid,
             sop_instance_uid=request.affected_sop_instance_uid,
@@ -63,6 +62,7 @@ class Sink:
             self._draft.discard()
             raise
         self._offset = len(header)
+        self._draft.hash_from_here()
         session.receiving = True
 
     def write(self, chunk: memoryview) -> None:
@@ -77,7 +77,6 @@ class Sink:
                 raise StorageError("no room for the rest of an instance; make room, or lower [ingress] min_free")
         if len(self._head) < glance.LONGEST:
             self._head += chunk[: glance.LONGEST]
-        self._hash.update(chunk)
         self._draft.write(chunk)
 
     def commit(self) -> int:
@@ -138,7 +137,8 @@ class Sink:
 
         Asked after the link: whoever closes a part looks again after its manifest, so one of the two sees the other.
         """
-        sha256 = self._hash.hexdigest()
+        self._draft.sync()
+        sha256 = self._draft.sha256
         name = instance_name(to.part.id, sha256)
         self._spool.store.put_new(name, self._draft)
         if is_closed(self._spool, to.part.id):

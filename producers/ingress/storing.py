@@ -1,5 +1,6 @@
 """What the listener plugs in: each instance to the spool as received, hashed on the way, durable before success."""
 
+import contextlib
 import shutil
 
 import structlog
@@ -66,8 +67,15 @@ class Storing:
             log.error("not_stored", source=session.source.name, why=str(error))
             return answered(session, OUT_OF_RESOURCES)
 
+    def answered(self, session: Session) -> None:
+        """Make the next instance's draft: on a disk where much is deleted that takes as long as fsync."""
+        with contextlib.suppress(StorageError):
+            session.spare = session.spare or self._spool.store.draft()
+
     def closed(self, session: Session) -> None:
         """The association is over."""
+        if session.spare is not None:
+            session.spare.discard()
         metrics.ASSOCIATIONS_OPEN.dec()
         self._parts.end_session(session)
 

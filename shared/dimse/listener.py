@@ -236,6 +236,9 @@ class _Admission(Generic[Session]):
     def store(self, session: Session, request: StoreRequest) -> StoreSink | int:
         return self._service.store(session, request)
 
+    def answered(self, session: Session) -> None:
+        self._service.answered(session)
+
     def closed(self, session: Session) -> None:
         self._service.closed(session)
         self._places.leave(self._wire)

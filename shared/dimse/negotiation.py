@@ -8,6 +8,7 @@ Source: PS3.8 9.3.3.2 (results), PS3.6 Annex A (UIDs), PS3.5 section 10 and Anne
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydicom.uid import UID
 
@@ -69,6 +70,7 @@ def is_accepted_service(abstract_syntax: str) -> bool:
     return abstract_syntax == VERIFICATION or is_storage(abstract_syntax)
 
 
+@lru_cache(maxsize=256)
 def is_storage(abstract_syntax: str) -> bool:
     """Whether it may be a storage SOP Class: named one in PS3.6, or not in PS3.6 at all."""
     if not is_conformant_uid(abstract_syntax):

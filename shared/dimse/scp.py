@@ -161,6 +161,8 @@ class _Acceptor(Generic[Session]):
             else:
                 raise ProtocolError("a DIMSE service that was not agreed on was asked for")
             self._respond(context_id, command, status)
+            if command.field == C_STORE_RQ:
+                self.service.answered(self.session)
         self.conversation.send([codec.release_response()])
 
     def _respond(self, context_id: int, command: Command, status: int) -> None:

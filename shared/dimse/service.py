@@ -55,5 +55,8 @@ class StorageService(Protocol[Session]):
     def store(self, session: Session, request: StoreRequest) -> StoreSink | int:
         """Where the instance's bytes go, or a status to answer once they were dropped."""
 
+    def answered(self, session: Session) -> None:
+        """A C-STORE was answered; while the peer makes ready its next message, so may the service."""
+
     def closed(self, session: Session) -> None:
         """The association is over, released or lost; called once for each `opened`."""

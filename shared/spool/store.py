@@ -1,72 +1,25 @@
 """Names and bytes that are safe once said to be: put-new, open, list, delete, and nothing else.
 
 A name is made once and never changed, so there is no rename, no append and no half-written file to meet. On a
-directory, put-new is: temporary file in the same file system, fsync, link (fails when the name is there), fsync of the
+directory, put-new is: a draft in the same file system, fsync, link (fails when the name is there), fsync of the
 directory; the one order that survives a power cut. On an object store it would be a put with if-none-match.
 Source: ADR 0002.
 """
 
 import contextlib
 import os
-import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 from shared import owner
 from shared.errors import StorageError
 from shared.spool import reserve
+from shared.spool.drafts import Draft, storage_error
 
 Step = Callable[[str], None]
-
-
-class Draft:
-    """Bytes on their way to a name: a temporary file in the spool's own file system.
-
-    Raises:
-        StorageError: the file system refused; `discard` the draft, it cannot be used again.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        try:
-            self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise storage_error("create a temporary file in", path.parent, error) from error
-
-    def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Append a chunk, whole."""
-        rest = memoryview(chunk)
-        try:
-            while rest:
-                written = os.write(self._fd, rest)
-                self.size += written
-                rest = rest[written:]
-        except OSError as error:
-            raise storage_error("write to", self.path.parent, error) from error
-
-    def sync(self) -> None:
-        """Bring the bytes to stable storage and close the file; a failed fsync is never tried again on it."""
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise storage_error("fsync a file in", self.path.parent, error) from error
-        finally:
-            self._close()
-
-    def discard(self) -> None:
-        """Forget the bytes; harmless when they already have a name."""
-        self._close()
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-
-    def _close(self) -> None:
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            with contextlib.suppress(OSError):
-                os.close(fd)
 
 
 class Store:
@@ -83,10 +36,11 @@ class Store:
         self._temporary = root / "tmp"
         self._locks = tuple(threading.Lock() for _ in range(64))
         self._temporary.mkdir(mode=0o700, exist_ok=True)
+        self._hashing = ThreadPoolExecutor(os.cpu_count() or 1, "hashing")  # starts a thread when one is needed
 
     def draft(self) -> Draft:
         """Begin bytes that `put_new` will give a name."""
-        return Draft(self._temporary / owner.draft_name(secrets.token_hex(8)))
+        return Draft(self._temporary, self._hashing)
 
     def put_new(self, name: str, content: bytes | Draft) -> bool:
         """Give a name to bytes if nobody has; either way the name is on stable storage on return.
@@ -112,14 +66,29 @@ class Store:
         reserve.give_up(self.root)
         return self._put_draft(name, self._drafted(content))
 
+    def put_all_new(self, drafts: Mapping[str, Draft]) -> None:
+        """Give names in one folder to drafts, as `put_new` does to each, but with one fsync of the folder for all.
+
+        Raises:
+            StorageError: refused; none of the names was made by this call.
+        """
+        self._put_drafts(drafts)
+
     def _put_draft(self, name: str, draft: Draft) -> bool:
+        return self._put_drafts({name: draft}) == 1
+
+    def _put_drafts(self, drafts: Mapping[str, Draft]) -> int:
+        """Returns how many of the names this call made."""
         try:
-            draft.sync()
-            self._step(f"before {name}")
-            made = self._link(draft.path, self.root / name)
+            for name, draft in drafts.items():
+                draft.sync()
+                self._step(f"before {name}")
+            made = self._link({self.root / name: draft for name, draft in drafts.items()})
         finally:
-            draft.discard()
-        self._step(f"after {name}")
+            for draft in drafts.values():
+                draft.discard()
+        for name in drafts:
+            self._step(f"after {name}")
         return made
 
     def open(self, name: str) -> BinaryIO:
@@ -201,29 +170,32 @@ class Store:
             raise
         return draft
 
-    def _link(self, source: Path, target: Path) -> bool:
+    def _link(self, drafts: Mapping[Path, Draft]) -> int:
         """Link and sync the folder; one at a time in a folder, so that nobody relies on a name that is taken back."""
-        with self._locks[hash(target.parent) % len(self._locks)]:
+        (folder,) = {target.parent for target in drafts}
+        made: list[Path] = []
+        with self._locks[hash(folder) % len(self._locks)]:
+            doing = "make a name in"
             try:
-                made = self._linked(source, target)
+                for target, draft in drafts.items():
+                    if self._linked(draft, target):
+                        made.append(target)
+                doing = "fsync the folder"
+                sync_folder(folder)
             except OSError as error:
-                raise storage_error("make a name in", target.parent, error) from error
-            try:
-                sync_folder(target.parent)
-            except OSError as error:
-                if made:
+                for target in made:
                     with contextlib.suppress(OSError):
                         target.unlink()
-                raise storage_error("fsync the folder", target.parent, error) from error
-            return made
+                raise storage_error(doing, folder, error) from error
+        return len(made)
 
-    def _linked(self, source: Path, target: Path) -> bool:
+    def _linked(self, source: Draft, target: Path) -> bool:
         try:
             try:
-                os.link(source, target)
+                source.link(target)
             except FileNotFoundError:
                 self._make_folder(target.parent)
-                os.link(source, target)
+                source.link(target)
         except FileExistsError:
             return False
         return True
@@ -242,8 +214,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def storage_error(doing: str, place: Path, error: OSError) -> StorageError:
-    """One line that says what could not be done, where, and why."""
-    return StorageError(f"cannot {doing} {place}: {os.strerror(error.errno or 0)}")

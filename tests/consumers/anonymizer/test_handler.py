@@ -1,5 +1,6 @@
 """The anonymizer's consumer: renditions in chunks, the same whoever makes them, held rather than guessed."""
 
+import errno
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ from pydicom import dcmread
 
 from consumers.anonymizer import handler
 from consumers.anonymizer.handler import Anonymizer
+from shared.errors import StorageError
 from shared.forms import Form, rendition_id
 from shared.messages import Bell
 from shared.outcomes import Next
@@ -97,6 +99,29 @@ def test_a_large_part_is_made_chunk_by_chunk_and_none_is_made_twice(
     assert (state.tries, state.faults) == (0, 0)
     proofs = [read_proofs(relay.spool, part, form, chunk) for chunk in range(3)]
     assert [[proof.index for proof in chunk or ()] for chunk in proofs] == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 32])
+def test_a_disk_that_refuses_outputs_leaves_no_proof_and_no_draft_and_they_are_made_later(
+    relay: Bench, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    def refuse(folder: Path) -> None:
+        if folder.name == "instances":
+            raise OSError(errno.EIO, "")
+
+    monkeypatch.setattr(handler, "_BATCH", batch)
+    part, form = relay.part(*data_sets(5)), relay.form()
+    delivery = relay.delivery(part, form=form)
+    anonymizer = Anonymizer(relay.spool, relay.config)
+    claim = relay.claim(delivery)
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.spool.store.sync_folder", refuse)
+        with pytest.raises(StorageError):
+            anonymizer.handle(claim)
+    assert read_proofs(relay.spool, part, form, 0) is None
+    assert (outputs(relay, part, form), relay.spool.store.list("tmp")) == ({}, [])
+    assert anonymizer.handle(claim) == Next("send")
+    assert len(outputs(relay, part, form)) == 6
 
 
 def test_a_second_delivery_in_the_same_form_uses_the_rendition_that_is_there(relay: Bench) -> None:

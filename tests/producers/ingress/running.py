@@ -1,5 +1,6 @@
 """An ingress in this process, whose clock a test moves; and one in a process of its own, to kill."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -139,6 +140,17 @@ def stored(port: int, *samples: Sample, calling: str = "CT1", called: str = "DCM
         return [store(association, it) for it in samples]
 
 
+def drafts(pid: int, spool: Spool) -> list[str]:
+    """What a process is writing that has no final name: temporary files, and files without a name that have bytes."""
+    found = spool.store.list("tmp")
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            name = str(entry.readlink())
+            if name.startswith(f"{spool.store.root}/tmp/#") and entry.stat().st_size:
+                found.append(name)
+    return found
+
+
 @dataclass
 class Ingress:
     """An ingress as its process wires it, but for the broker and the clock."""
@@ -185,7 +197,7 @@ class Ingress:
         return [unit for unit in ids if read_manifest(self.spool, unit)]
 
     def temporary(self) -> list[str]:
-        return self.spool.store.list("tmp")
+        return drafts(os.getpid(), self.spool)
 
     def content(self, instance: Instance) -> bytes:
         return self.spool.store.path(instance.file).read_bytes()[instance.offset :]
@@ -263,6 +275,9 @@ class IngressProcess:
     @property
     def spool(self) -> Spool:
         return Spool(self.folder / "var/spool")
+
+    def temporary(self) -> list[str]:
+        return drafts(self.pid, self.spool)
 
     @property
     def log(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import PeerRejectedError, StorageError
+from shared.spool.drafts import Draft
 from shared.spool.parts import (
     Instance,
     Manifest,
@@ -18,7 +19,6 @@ from shared.spool.parts import (
     open_part,
     put_manifest,
 )
-from shared.spool.store import Draft
 from tests.peers import peer_environment, tool
 from tests.producers.ingress.running import RELAY, Ingress, associate, ingress, made, sample, store, stored
 from tests.support import eventually

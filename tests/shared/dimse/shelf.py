@@ -131,6 +131,9 @@ class Shelf:
             self.sinks += 1
         return Sink(self, request) if self.refuse_with is None else self.refuse_with
 
+    def answered(self, _session: str) -> None:
+        pass
+
     def closed(self, _session: str) -> None:
         with self.lock:
             self.closed_count += 1

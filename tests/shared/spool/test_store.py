@@ -1,16 +1,20 @@
 """Names: durable once said to be, made once, whole or not at all."""
 
+import errno
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from shared import owner
 from shared.errors import StorageError
-from shared.spool.store import Draft, Store
+from shared.spool.drafts import Draft
+from shared.spool.store import Store
 from tests.shared.spool.examples import Killed, Steps
 
 _TEMPORARY = "tmp"
@@ -20,7 +24,10 @@ _PUT = """
 import sys
 from pathlib import Path
 from shared.errors import StorageError
+from shared.spool import drafts
 from shared.spool.store import Store
+if len(sys.argv) > 2:
+    drafts._NAMELESS = None
 store = Store(Path(sys.argv[1]))
 try:
     sys.exit(0 if store.put_new("parts/p1/name", b"content") else 1)
@@ -29,14 +36,15 @@ except StorageError:
 """
 
 
-def traced(root: Path, *options: str) -> tuple[int, list[str]]:
+def traced(root: Path, *options: str, nameless: bool = True) -> tuple[int, list[str]]:
     """Runs one put-new under strace; its exit code and its system calls, paths instead of descriptors."""
+    words = () if nameless else ("named",)
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed")
     log = root.parent / "strace.log"
     ended = subprocess.run(
-        [strace, "-f", "-y", "-o", str(log), *options, sys.executable, "-c", _PUT, str(root)],
+        [strace, "-f", "-y", "-o", str(log), *options, sys.executable, "-c", _PUT, str(root), *words],
         cwd=_REPOSITORY, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, timeout=60, check=False,
     )  # fmt: skip
     calls = [line.partition(" ")[2].strip() for line in log.read_text().splitlines()]
@@ -54,9 +62,28 @@ def store(root: Path) -> Store:
     return Store(root)
 
 
+@pytest.fixture(params=["without a name", "with a name"])
+def drafts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "with a name":
+        monkeypatch.setattr("shared.spool.drafts._NAMELESS", None)
+
+
+_ORDER = "trace=fsync,fdatasync,link,linkat,unlink,rename,renameat2"
+
+
 def test_bytes_are_synced_before_their_name_and_the_folder_after_it(root: Path) -> None:
     Store(root).put_new("parts/p1/other", b"")
-    code, calls = traced(root, "-e", "trace=fsync,fdatasync,link,linkat,unlink,rename,renameat2")
+    code, calls = traced(root, "-e", _ORDER)
+    assert code == 0
+    assert [call.partition("(")[0] for call in calls] == ["fsync", "linkat", "fsync"]
+    assert f"<{root}/tmp/" in calls[0]
+    assert f'"{root}/parts/p1/name"' in calls[1]
+    assert f"<{root}/parts/p1>" in calls[2]
+
+
+def test_where_a_draft_must_have_a_name_it_loses_it_last(root: Path) -> None:
+    Store(root).put_new("parts/p1/other", b"")
+    code, calls = traced(root, "-e", _ORDER, nameless=False)
     names = [call.partition("(")[0] for call in calls]
     assert code == 0
     assert names == ["fsync", names[1], "fsync", "unlink"]
@@ -91,10 +118,13 @@ def test_folders_made_on_the_way_are_synced_into_their_parents(root: Path) -> No
         "mkdir:error=EROFS",
     ],
 )
-def test_a_refusing_disk_leaves_nothing_under_the_name_and_no_temporary_file(root: Path, fault: str) -> None:
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_refusing_disk_leaves_nothing_under_the_name_and_no_temporary_file(
+    root: Path, fault: str, nameless: bool
+) -> None:
     (root / "tmp").mkdir()
     call = fault.partition(":")[0]
-    code, _ = traced(root, "-e", f"trace={call}", "-e", f"inject={fault}")
+    code, _ = traced(root, "-e", f"trace={call}", "-e", f"inject={fault}", nameless=nameless)
     assert code == 7
     assert not list((root / "tmp").iterdir())
     assert Store(root).put_new("parts/p1/name", b"content")
@@ -131,6 +161,7 @@ def test_who_comes_second_is_told_so_and_changes_nothing(store: Store) -> None:
     assert store.list(_TEMPORARY) == []
 
 
+@pytest.mark.usefixtures("drafts")
 def test_a_draft_becomes_a_name_once_it_is_put(store: Store) -> None:
     draft = store.draft()
     draft.write(b"half")
@@ -140,6 +171,69 @@ def test_a_draft_becomes_a_name_once_it_is_put(store: Store) -> None:
     assert (draft.size, store.read("a/b"), store.list(_TEMPORARY)) == (13, b"half and half", [])
 
 
+@pytest.mark.usefixtures("drafts")
+def test_drafts_put_together_get_their_names_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put_new("a/2", b"stands")
+    drafts = {f"a/{n}": written(store, b"%d" % n) for n in range(4)}
+    synced: list[Path] = []
+    monkeypatch.setattr("shared.spool.store.sync_folder", synced.append)
+    store.put_all_new(drafts)
+    assert synced == [store.root / "a"]
+    assert [store.read(name) for name in drafts] == [b"0", b"1", b"stands", b"3"]
+    assert store.list(_TEMPORARY) == []
+
+
+@pytest.mark.usefixtures("drafts")
+def test_of_drafts_put_together_none_keeps_its_name_when_the_folder_is_not_synced(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_new("a/2", b"stands")
+
+    def refuse(_folder: Path) -> None:
+        raise OSError(errno.EIO, "")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.spool.store.sync_folder", refuse)
+        with pytest.raises(StorageError, match="cannot fsync the folder"):
+            store.put_all_new({f"a/{n}": written(store, b"ours") for n in range(4)})
+    assert (store.list("a"), store.read("a/2"), store.list(_TEMPORARY)) == (["2"], b"stands", [])
+
+
+def written(store: Store, content: bytes) -> Draft:
+    draft = store.draft()
+    draft.write(content)
+    return draft
+
+
+@pytest.mark.usefixtures("drafts")
+@pytest.mark.parametrize("size", [0, 1, 70_000, (3 << 20) + 1])
+def test_a_draft_knows_the_hash_of_what_was_written_since_it_was_asked_to(store: Store, size: int) -> None:
+    content = os.urandom(size)
+    draft = store.draft()
+    draft.write(b"not this")
+    draft.hash_from_here()
+    for begin in range(0, size, 40_000):
+        draft.write(content[begin : begin + 40_000])
+    draft.sync()
+    assert draft.path.read_bytes() == b"not this" + content
+    assert store.put_new("a/b", draft)
+    assert draft.sha256 == hashlib.sha256(content).hexdigest()
+    assert store.read("a/b") == b"not this" + content
+
+
+def test_a_draft_whose_bytes_cannot_be_read_back_has_no_hash(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = store.draft()
+    draft.hash_from_here()
+    draft.write(b"content")
+    monkeypatch.setattr(os, "preadv", lambda *_: 0)
+    with pytest.raises(StorageError, match="Input/output error"):
+        store.put_new("a/b", draft)
+    with pytest.raises(RuntimeError):
+        _ = draft.sha256
+    assert store.read("a/b") is None
+
+
+@pytest.mark.usefixtures("drafts")
 def test_a_discarded_draft_leaves_nothing_and_may_be_discarded_again(store: Store) -> None:
     draft = store.draft()
     draft.write(b"half")
@@ -178,18 +272,17 @@ def test_the_last_name_takes_its_folder_with_it(store: Store) -> None:
 def test_only_the_drafts_of_processes_that_ended_are_cleared(store: Store, root: Path) -> None:
     place, pid, _, _ = owner.draft_name("x").split(".")
     left = root / _TEMPORARY / f"{place}.{pid}.1.aa"
-    for path in (left, root / _TEMPORARY / f"ffffffff.{pid}.1.aa", root / _TEMPORARY / "stranger"):
+    mine = root / _TEMPORARY / owner.draft_name("x")
+    for path in (left, mine, root / _TEMPORARY / f"ffffffff.{pid}.1.aa", root / _TEMPORARY / "stranger"):
         path.write_bytes(b"")
-    mine = store.draft()
     assert store.clear_drafts() == 1
     assert not left.exists()
     assert len(store.list(_TEMPORARY)) == 3
-    mine.discard()
 
 
 def test_no_temporary_file_can_be_made_where_there_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="cannot create a temporary file in"):
-        Draft(tmp_path / "gone" / "x")
+    with ThreadPoolExecutor() as hashing, pytest.raises(StorageError, match="cannot create a temporary file in"):
+        Draft(tmp_path / "gone", hashing)
 
 
 def test_a_name_that_cannot_be_read_listed_or_deleted_is_a_fault_of_the_storage(store: Store, root: Path) -> None:
