@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from consumers.sender.ahead import Ahead
 from consumers.sender.statuses import meaning, text
 from shared import metrics
 from shared.dimse import Association, is_conformant_uid
 from shared.errors import TransientError
-from shared.spool.parts import Instance, is_intact
+from shared.spool.parts import Instance
 from shared.work import Claim
 
 SLICE_INSTANCES, SLICE_SECONDS = 64, 1.0
@@ -85,20 +86,21 @@ class Sending:
         Raises:
             PeerError: no proper answer; the instance in flight is in doubt and will be sent again.
         """
+        ahead = Ahead((it for it in left.values() if _context(association, it) is not None), self._path_of)
         try:
             for index, instance in left.items():
                 self._claim.check()
                 self._may_send()
-                if why := self._attempt(association, index, instance):
+                if why := self._attempt(association, index, instance, ahead):
                     return why
             return ""
         finally:
             self._slice.record()
 
-    def _attempt(self, association: Association, index: str, instance: Instance) -> str:
+    def _attempt(self, association: Association, index: str, instance: Instance, ahead: Ahead) -> str:
         """Send one; a failure is put on record with its try, so that the next try begins with the others."""
         try:
-            why = self._one(association, index, instance)
+            why = self._one(association, index, instance, ahead)
         except TransientError:
             self._slice.add("failed", index, str(self._tries))
             raise
@@ -106,23 +108,24 @@ class Sending:
             self._slice.add("failed", index, str(self._tries))
         return why
 
-    def _one(self, association: Association, index: str, instance: Instance) -> str:
-        context = association.accepted_context(instance.sop_class_uid, instance.transfer_syntax_uid)
+    def _one(self, association: Association, index: str, instance: Instance, ahead: Ahead) -> str:
+        context = _context(association, instance)
         if context is None:
             syntaxes = f"{instance.sop_class_uid} in {instance.transfer_syntax_uid}"
             self._answered("refused", index, f"the destination does not accept {syntaxes}")
             return ""
-        path = self._path_of(instance.file)
-        if not is_intact(path, instance):
+        content = ahead.take(instance)
+        if content is None:
             self._damaged(index)
             return ""
         status = association.store(
-            path,
+            content,
             instance.offset,
             instance.size,
             context_id=context,
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,
+            meanwhile=ahead.read,
         )
         self._pace(instance.size)
         return self._judge(index, instance, status)
@@ -151,6 +154,10 @@ class Sending:
     def _answered(self, outcome: str, index: str, why: str) -> None:
         metrics.INSTANCES_SENT.labels(destination=self._destination, outcome=outcome).inc()
         self._slice.add(outcome, index, why)
+
+
+def _context(association: Association, instance: Instance) -> int | None:
+    return association.accepted_context(instance.sop_class_uid, instance.transfer_syntax_uid)
 
 
 class Pace:
