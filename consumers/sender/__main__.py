@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from consumers.sender.handler import Sender
+from consumers.sender.handler import Sender, study_of
 from consumers.sender.ownership import Ownership
 from shared.broker import Delivered
 from shared.config.peers import Destination
@@ -49,6 +49,8 @@ def _lane(service: Service, destination: Destination) -> None:
         Retry(first=retry.first, longest=retry.max, give_up=retry.give_up),
         is_bell=is_bell,
         lost=ownership.lost,
+        workers=destination.max_associations,
+        subject=lambda unit: study_of(service.spool, unit),
     )
     asking = threading.Thread(target=ownership.ask, args=(lane.publisher,), daemon=True)
     asking.start()

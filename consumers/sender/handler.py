@@ -16,13 +16,13 @@ from shared.dimse import Timeouts, request
 from shared.errors import PermanentError
 from shared.outcomes import Later, Next, Outcome
 from shared.spool.deliveries import Order, order_from_json
-from shared.spool.parts import Instance
+from shared.spool.parts import Instance, read_part
 from shared.spool.spool import Spool
 from shared.work import Claim
 
 
 class Sender:
-    """Answers bells of deliveries to one destination.
+    """Answers bells of deliveries to one destination; several at the same time, of different studies.
 
     Args:
         spool: the spool.
@@ -87,6 +87,13 @@ class Sender:
             tls=self._tls,
         ) as association:
             return sending.send(association, within(left, contexts))
+
+
+def study_of(spool: Spool, delivery: str) -> str:
+    """Study Instance UID of a delivery, or nothing: one association at a time sends of a study."""
+    unit = spool.deliveries.outline(delivery)
+    part = None if unit is None else read_part(spool, str(unit.order["part"]))
+    return "" if part is None else part.study_instance_uid
 
 
 def _record_withheld(claim: Claim, parcel: Parcel) -> None:

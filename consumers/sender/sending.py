@@ -161,7 +161,7 @@ def _context(association: Association, instance: Instance) -> int | None:
 
 
 class Pace:
-    """Keeps an average rate: waits after each instance until it fits.
+    """Keeps an average rate over all associations: waits after each instance until it fits.
 
     Args:
         bytes_per_second: None for no limit.
@@ -177,12 +177,14 @@ class Pace:
     ) -> None:
         self._rate, self._stopping, self._now = bytes_per_second, stopping, monotonic
         self._free_at = self._now()
+        self._lock = threading.Lock()
 
     def __call__(self, size: int) -> None:
         """Wait for as long as so many bytes take."""
         if self._rate is not None:
-            self._free_at = max(self._free_at, self._now()) + size / self._rate
-            self._stopping.wait(max(0.0, self._free_at - self._now()))
+            with self._lock:
+                self._free_at = until = max(self._free_at, self._now()) + size / self._rate
+            self._stopping.wait(max(0.0, until - self._now()))
 
 
 def contexts_for(instances: Iterable[Instance]) -> list[tuple[str, list[str]]]:

@@ -13,18 +13,18 @@ from shared.broker import Consumer, Delivered, Publisher
 from shared.errors import BrokerError, StorageError, where
 from shared.messages import decode_bell
 from shared.work.said import Said
+from shared.work.turns import UNREADABLE, Turns
 from shared.work.worker import Worker
 
 log = structlog.get_logger()
 R = TypeVar("R")
-# What a damaged record makes of reading it; the sweep goes on counting the unit, and others are not kept waiting.
-UNREADABLE = (ValueError, TypeError, KeyError, OSError)
 
 
 def serve(
     consumer: Consumer,
     publisher: Publisher,
     worker: Worker,
+    turns: Turns,
     *,
     is_bell: Callable[[Delivered], bool] = lambda _: True,
 ) -> None:
@@ -34,6 +34,7 @@ def serve(
         consumer: where bells come from.
         publisher: where what follows goes.
         worker: answers them; its `stopping` ends the loop.
+        turns: what the workers beside it answer.
         is_bell: called first; False when a message was none for the worker, and was dealt with.
     """
     while not worker.stopping.is_set() and not (consumer.link.failed or publisher.link.failed):
@@ -41,8 +42,8 @@ def serve(
         if delivered is None:
             continue
         try:
-            if is_bell(delivered):
-                _answer(publisher, worker, delivered)
+            if is_bell(delivered) and not _in_turn(consumer, publisher, worker, turns, delivered):
+                continue
         except RetryError:
             return
         consumer.acknowledge(delivered)
@@ -72,6 +73,19 @@ def insistently(stopping: threading.Event, act: Callable[[], R]) -> R:
         sleep=sleep_using_event(stopping),
         stop=stop_when_event_set(stopping),
     )(act)
+
+
+def _in_turn(consumer: Consumer, publisher: Publisher, worker: Worker, turns: Turns, delivered: Delivered) -> bool:
+    """Answer a bell unless its subject is worked on: then it is looked at again after that."""
+    subject = turns.subject(delivered)
+    if not turns.begin(subject, delivered):
+        return False
+    try:
+        _answer(publisher, worker, delivered)
+    finally:
+        for waiting in turns.end(subject):
+            consumer.again(waiting)
+    return True
 
 
 def _answer(publisher: Publisher, worker: Worker, delivered: Delivered) -> None:

@@ -264,6 +264,23 @@ def test_the_pace_waits_until_the_average_fits() -> None:
     assert waits == [0.5, 2.0, 1.0]
 
 
+def test_associations_beside_each_other_share_one_pace() -> None:
+    waits: list[float | None] = []
+
+    class Stopping(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return False
+
+    pace = Pace(1000.0, Stopping(), monotonic=lambda: 100.0)
+    associations = [threading.Thread(target=pace, args=(500,)) for _ in range(4)]
+    for each in associations:
+        each.start()
+    for each in associations:
+        each.join()
+    assert sorted(wait or 0 for wait in waits) == [0.5, 1.0, 1.5, 2.0]
+
+
 def test_without_a_limit_the_pace_never_waits() -> None:
     begun = time.monotonic()
     Pace(None, threading.Event())(10**12)
