@@ -9,7 +9,7 @@ from consumers.sender.ahead import Ahead
 from consumers.sender.statuses import meaning, text
 from shared import metrics
 from shared.dimse import Association, is_conformant_uid
-from shared.errors import TransientError
+from shared.errors import PeerAbortedError, TransientError
 from shared.spool.parts import Instance
 from shared.work import Claim
 
@@ -54,6 +54,9 @@ class Sending:
         path_of: where a name of the spool lies.
         may_send: asked before every C-STORE; raises when another process owns the destination.
         pace: called with the bytes of each instance sent; waits as long as `max_rate` says.
+
+    Attributes:
+        answered: how many C-STORE requests the destination answered.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Sending:
     ) -> None:
         self._claim, self._destination, self._slice = claim, destination, Slice(claim)
         self._path_of, self._may_send, self._pace = path_of, may_send, pace
+        self.answered = 0
+        self._reused = False
 
     def settle_unsendable(self, left: Mapping[str, Instance]) -> None:
         """Hold what was damaged before its part closed; refuse what no presentation context can be proposed for."""
@@ -77,8 +82,14 @@ class Sending:
                 self._answered("refused", index, "its SOP class UID is not a UID (PS3.5 9.1)")
         self._slice.record()
 
-    def send(self, association: Association, left: Mapping[str, Instance]) -> str:
+    def send(self, association: Association, left: Mapping[str, Instance], *, reused: bool = False) -> str:
         """Send what is left.
+
+        Args:
+            association: with the destination.
+            left: the instances.
+            reused: the association was kept open since another study, so the peer may have closed it: that it did
+                before it answered anything is no failure of an instance.
 
         Returns:
             Why the rest has to wait, or nothing when each instance has its answer.
@@ -86,6 +97,7 @@ class Sending:
         Raises:
             PeerError: no proper answer; the instance in flight is in doubt and will be sent again.
         """
+        self._reused = reused
         ahead = Ahead((it for it in left.values() if _context(association, it) is not None), self._path_of)
         try:
             for index, instance in left.items():
@@ -101,8 +113,9 @@ class Sending:
         """Send one; a failure is put on record with its try, so that the next try begins with the others."""
         try:
             why = self._one(association, index, instance, ahead)
-        except TransientError:
-            self._slice.add("failed", index, str(self._tries))
+        except TransientError as error:
+            if self.answered or not self._reused or not isinstance(error, PeerAbortedError):
+                self._slice.add("failed", index, str(self._tries))
             raise
         if why:
             self._slice.add("failed", index, str(self._tries))
@@ -127,6 +140,7 @@ class Sending:
             sop_instance_uid=instance.sop_instance_uid,
             meanwhile=ahead.read,
         )
+        self.answered += 1
         self._pace(instance.size)
         return self._judge(index, instance, status)
 

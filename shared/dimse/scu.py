@@ -118,6 +118,10 @@ class Association:
         meanwhile()
         return self._status(C_STORE_RSP, context_id, message_id, (sop_class_uid, sop_instance_uid))
 
+    def is_open(self) -> bool:
+        """Whether it can be used, as far as can be seen now: the peer has neither closed it nor said anything."""
+        return not self._over and self._conversation.wire.is_quiet()
+
     def release(self) -> None:
         """Release and close. A peer that does not answer properly changes nothing: all it was asked is answered."""
         if self._over:

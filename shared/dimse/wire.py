@@ -151,6 +151,11 @@ class Wire:
             if sent:
                 waiting[first] = memoryview(waiting[first])[sent:]
 
+    def is_quiet(self) -> bool:
+        """Whether the peer has neither said anything nor closed since it was last read."""
+        self._poll.register(self._sock, select.POLLIN)
+        return self._begin == self._end and not self._poll.poll(0)
+
     def stop(self) -> None:
         """Let the thread that uses this connection find it ended at its next read; callable from any thread."""
         self._stopped = True

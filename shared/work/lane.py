@@ -46,14 +46,14 @@ class Lane:
         is_bell: Callable[[Delivered], bool] = lambda _: True,
         lost: Callable[[], None] = lambda: None,
         workers: int = 1,
-        subject: Callable[[str], str] = lambda unit: unit,
+        subject: Callable[[str], str] = lambda _: "",
     ) -> None:
         table, url = topology(service.destinations), service.broker_url()
         self._service, self._is_bell = service, is_bell
         self.publisher = Publisher(url, table, name)
         self.consumer = Consumer(url, table, queues, name=name, lost=lost, let_go=self._let_go, workers=workers)
         self.workers = [Worker(service.spool, handle, retry, service.stopping) for _ in range(workers)]
-        self._turns = Turns(subject)
+        self._turns = Turns(subject if workers > 1 else lambda _: "")
 
     def run(self) -> None:
         """Serve until told to stop.

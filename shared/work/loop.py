@@ -38,14 +38,17 @@ def serve(
         is_bell: called first; False when a message was none for the worker, and was dealt with.
     """
     while not worker.stopping.is_set() and not (consumer.link.failed or publisher.link.failed):
-        delivered = consumer.get(seconds=0.5)
+        delivered, subject = _next(consumer, worker, turns)
         if delivered is None:
             continue
         try:
-            if is_bell(delivered) and not _in_turn(consumer, publisher, worker, turns, delivered):
-                continue
+            if is_bell(delivered):
+                _answer(publisher, worker, delivered)
         except RetryError:
             return
+        finally:
+            for waiting in turns.end(subject):
+                consumer.again(waiting)
         consumer.acknowledge(delivered)
 
 
@@ -75,17 +78,14 @@ def insistently(stopping: threading.Event, act: Callable[[], R]) -> R:
     )(act)
 
 
-def _in_turn(consumer: Consumer, publisher: Publisher, worker: Worker, turns: Turns, delivered: Delivered) -> bool:
-    """Answer a bell unless its subject is worked on: then it is looked at again after that."""
-    subject = turns.subject(delivered)
-    if not turns.begin(subject, delivered):
-        return False
-    try:
-        _answer(publisher, worker, delivered)
-    finally:
-        for waiting in turns.end(subject):
-            consumer.again(waiting)
-    return True
+def _next(consumer: Consumer, worker: Worker, turns: Turns) -> tuple[Delivered | None, str]:
+    """The next message that may be answered now, and its subject; one worker at a time looks, so none overtakes."""
+    with turns.looking:
+        delivered = None if worker.stopping.is_set() else consumer.get(seconds=0.5)
+        if delivered is None:
+            return None, ""
+        subject = turns.subject(delivered)
+        return (delivered if turns.begin(subject, delivered) else None), subject
 
 
 def _answer(publisher: Publisher, worker: Worker, delivered: Delivered) -> None:

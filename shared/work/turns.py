@@ -16,12 +16,16 @@ class Turns:
 
     Args:
         subject: of a unit, by its id; units with the same one have their turns. Empty: it never waits.
+
+    Attributes:
+        looking: held by the worker that looks for its next message.
     """
 
     def __init__(self, subject: Callable[[str], str]) -> None:
         self._subject = subject
         self._waiting: dict[str, list[Delivered]] = {}
         self._lock = threading.Lock()
+        self.looking = threading.Lock()
 
     def subject(self, delivered: Delivered) -> str:
         """What a message is about; empty when that cannot be read, which whoever answers it will find out."""
@@ -40,6 +44,6 @@ class Turns:
             return waiting[0] is delivered
 
     def end(self, subject: str) -> list[Delivered]:
-        """The subject is free; what waited for it is to be looked at again."""
+        """The subject is free; what waited for it is to be looked at again, in this order."""
         with self._lock:
-            return self._waiting.pop(subject, [])[1:]
+            return sorted(self._waiting.pop(subject, [])[1:])

@@ -13,6 +13,7 @@ from shared.broker import Publisher
 from shared.messages import Bell, Ring
 from shared.service import Service
 from shared.work import lane
+from shared.work.lane import Lane
 from tests.consumers.bench import Bench, bench, data_set
 from tests.consumers.sender.peer import Peer, aimed, listening
 from tests.shared.broker.ends import publishing
@@ -148,6 +149,24 @@ def test_a_stop_gives_every_study_back(relay: Bench, publisher: Publisher) -> No
         states = [relay.spool.deliveries.newest(unit) for unit in units]
     assert [(state.status, state.tries) for state in states if state is not None] == [("waiting", 0)] * 2
     assert [sorted(relay.facts(unit)["delivered"]) for unit in units] == [["0"], ["0"]]
+
+
+def test_kept_associations_end_with_the_connection_to_rabbitmq_and_with_the_process(
+    relay: Bench, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes: list[Lane] = []
+    monkeypatch.setattr(program, "Lane", lambda *given, **more: lanes.append(Lane(*given, **more)) or lanes[-1])
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port, 'keep_open = "1h"\nmax_associations = 2')
+        with sending(relay):
+            eventually(is_final(relay, rung(relay, publisher, 1, A)), 20)
+            assert peer.ended == 0
+            lanes[0].consumer.link.do(lambda channel: channel.connection.close())
+            eventually(lambda: peer.ended == 1)
+            eventually(is_final(relay, rung(relay, publisher, 1, B)), 20)
+            eventually(is_final(relay, rung(relay, publisher, 2, B)), 20)
+            assert (len(peer.callers), peer.ended) == (2, 1)
+        eventually(lambda: peer.ended == 2)
 
 
 def two(relay: Bench, peer: Peer) -> Bench:
