@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from consumers.sender.handler import Sender
+from consumers.sender.handler import Sender, study_of
 from consumers.sender.ownership import Ownership
 from shared.broker import Delivered
 from shared.config.peers import Destination
@@ -36,6 +36,11 @@ def _lane(service: Service, destination: Destination) -> None:
     ownership = Ownership(service.spool, destination.name, service.stopping)
     sender = Sender(service.spool, destination, may_send=ownership.check, stopping=service.stopping)
 
+    def lost() -> None:
+        ownership.lost()
+        # Not here: the connection's thread has to connect again.
+        threading.Thread(target=sender.release, daemon=True).start()
+
     def is_bell(delivered: Delivered) -> bool:
         ownership.elected(delivered, lane.consumer)
         return delivered.queue != ownership.queue
@@ -48,8 +53,11 @@ def _lane(service: Service, destination: Destination) -> None:
         sender.handle,
         Retry(first=retry.first, longest=retry.max, give_up=retry.give_up),
         is_bell=is_bell,
-        lost=ownership.lost,
+        lost=lost,
+        workers=destination.max_associations,
+        subject=lambda unit: study_of(service.spool, unit),
     )
     asking = threading.Thread(target=ownership.ask, args=(lane.publisher,), daemon=True)
     asking.start()
     lane.run()
+    sender.release()

@@ -1,34 +1,36 @@
 """A delivery in; its instances at the destination, each with the destination's answer on record.
 
-One association for the study, at the destination's pace. What was answered is recorded per slice, so that the next try
-sends only what is missing. No answer, or one that no table knows, is never success.
+One association for the study, its own or one that was kept open since the last, at the destination's pace. What was
+answered is recorded per slice, so that the next try sends only what is missing. No answer, or one that no table knows,
+is never success.
 """
 
 import threading
 from collections.abc import Callable, Mapping
 
-from consumers.sender.parcel import Parcel, pack
+from consumers.sender.kept import Kept
+from consumers.sender.parcel import Parcel, is_answered, pack
 from consumers.sender.sending import Pace, Sending, contexts_for, within
 from consumers.sender.verdict import verdict
 from shared import tls
 from shared.config.peers import Destination
-from shared.dimse import Timeouts, request
-from shared.errors import PermanentError
+from shared.dimse import Association, Timeouts, request
+from shared.errors import PeerAbortedError, PermanentError
 from shared.outcomes import Later, Next, Outcome
 from shared.spool.deliveries import Order, order_from_json
-from shared.spool.parts import Instance
+from shared.spool.parts import Instance, read_part
 from shared.spool.spool import Spool
 from shared.work import Claim
 
 
 class Sender:
-    """Answers bells of deliveries to one destination.
+    """Answers bells of deliveries to one destination; several at the same time, of different studies.
 
     Args:
         spool: the spool.
         destination: as configured now.
         may_send: asked before every C-STORE; raises when another process owns the destination.
-        stopping: cuts short the pauses of `max_rate`.
+        stopping: cuts short the pauses of `max_rate`; no association is kept open after it.
         timeouts: of the association; the defaults when None.
 
     Raises:
@@ -47,6 +49,7 @@ class Sender:
         self._spool, self._destination, self._may_send = spool, destination, may_send
         self._pace, self._timeouts = Pace(destination.max_rate, stopping), timeouts
         self._tls = tls.of_destination(destination)
+        self._kept = Kept(destination.keep_open, stopping)
 
     def handle(self, claim: Claim) -> Outcome:
         """Send what is left of a delivery."""
@@ -59,11 +62,15 @@ class Sender:
         sending = self._sending(claim)
         sending.settle_unsendable(parcel.left(claim.facts))
         if left := parcel.left(claim.facts):
-            if why := self._send(sending, order, left):
+            if why := self._send(claim, sending, order, left):
                 return Later(why)
             if parcel.left(claim.facts):
                 return Next("send")
         return verdict(claim.facts, parcel.count)
+
+    def release(self) -> None:
+        """Release the associations that are kept open between studies."""
+        self._kept.release()
 
     def _sending(self, claim: Claim) -> Sending:
         return Sending(
@@ -74,10 +81,43 @@ class Sender:
             pace=self._pace,
         )
 
-    def _send(self, sending: Sending, order: Order, left: Mapping[str, Instance]) -> str:
+    def _send(self, claim: Claim, sending: Sending, order: Order, left: Mapping[str, Instance]) -> str:
         contexts = contexts_for(left.values())
         self._may_send()
-        with request(
+        kept = self._kept.take(order.calling_ae_title, contexts)
+        if kept is not None:
+            try:
+                return self._on(kept, sending, order, within(left, contexts), reused=True)
+            except PeerAbortedError:
+                if sending.answered:
+                    raise
+                # The peer closed it meanwhile, which says nothing about this study.
+                left = {index: it for index, it in left.items() if not is_answered(index, claim.facts)}
+        return self._on(self._request(order, contexts), sending, order, within(left, contexts))
+
+    def _on(
+        self,
+        association: Association,
+        sending: Sending,
+        order: Order,
+        left: Mapping[str, Instance],
+        *,
+        reused: bool = False,
+    ) -> str:
+        """Send on an association, which is kept or released after it, or aborted when an exception passes."""
+        try:
+            why = sending.send(association, left, reused=reused)
+        except BaseException as error:
+            association.abort(error)
+            raise
+        if why:
+            association.release()
+        else:
+            self._kept.keep(association, order.calling_ae_title)
+        return why
+
+    def _request(self, order: Order, contexts: list[tuple[str, list[str]]]) -> Association:
+        return request(
             self._destination.host,
             self._destination.port,
             calling_ae_title=order.calling_ae_title,
@@ -85,8 +125,14 @@ class Sender:
             contexts=contexts,
             timeouts=self._timeouts,
             tls=self._tls,
-        ) as association:
-            return sending.send(association, within(left, contexts))
+        )
+
+
+def study_of(spool: Spool, delivery: str) -> str:
+    """Study Instance UID of a delivery, or nothing: one association at a time sends of a study."""
+    unit = spool.deliveries.outline(delivery)
+    part = None if unit is None else read_part(spool, str(unit.order["part"]))
+    return "" if part is None else part.study_instance_uid
 
 
 def _record_withheld(claim: Claim, parcel: Parcel) -> None:

@@ -34,6 +34,7 @@ class Ownership:
         self._spool, self._destination, self._stopping = spool, destination, stopping
         self._epoch = 0
         self._serving = threading.Event()
+        self._electing = threading.Lock()
 
     @property
     def queue(self) -> str:
@@ -54,8 +55,13 @@ class Ownership:
 
         When the broker or the disk refuses it, the next message tries again.
         """
-        if delivered.queue != self.queue or self._serving.is_set():
+        if delivered.queue != self.queue:
             return
+        with self._electing:
+            if not self._serving.is_set():
+                self._elected(consumer)
+
+    def _elected(self, consumer: Consumer) -> None:
         # Before anything is consumed: `lost` may come at any moment after that, and has the last word.
         self._serving.set()
         try:

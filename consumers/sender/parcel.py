@@ -37,10 +37,14 @@ class Parcel:
 
         So one that the destination always fails at does not keep back the others.
         """
-        answered = {index for word in ("delivered", "refused", "held") for index in facts.get(word, {})}
         failed = {index: int(tries) for index, tries in facts.get("failed", {}).items()}
-        left = [index for index in self.instances if index not in answered]
+        left = [index for index in self.instances if not is_answered(index, facts)]
         return {index: self.instances[index] for index in sorted(left, key=lambda index: failed.get(index, -1))}
+
+
+def is_answered(index: str, facts: Mapping[str, Any]) -> bool:
+    """Whether a record says that an instance was answered for good."""
+    return any(index in facts.get(word, {}) for word in ("delivered", "refused", "held"))
 
 
 def pack(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from consumers.sender.ahead import Ahead
 from consumers.sender.statuses import meaning, text
 from shared import metrics
 from shared.dimse import Association, is_conformant_uid
-from shared.errors import TransientError
-from shared.spool.parts import Instance, is_intact
+from shared.errors import PeerAbortedError, TransientError
+from shared.spool.parts import Instance
 from shared.work import Claim
 
 SLICE_INSTANCES, SLICE_SECONDS = 64, 1.0
@@ -53,6 +54,9 @@ class Sending:
         path_of: where a name of the spool lies.
         may_send: asked before every C-STORE; raises when another process owns the destination.
         pace: called with the bytes of each instance sent; waits as long as `max_rate` says.
+
+    Attributes:
+        answered: how many C-STORE requests the destination answered.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class Sending:
     ) -> None:
         self._claim, self._destination, self._slice = claim, destination, Slice(claim)
         self._path_of, self._may_send, self._pace = path_of, may_send, pace
+        self.answered = 0
+        self._reused = False
 
     def settle_unsendable(self, left: Mapping[str, Instance]) -> None:
         """Hold what was damaged before its part closed; refuse what no presentation context can be proposed for."""
@@ -76,8 +82,14 @@ class Sending:
                 self._answered("refused", index, "its SOP class UID is not a UID (PS3.5 9.1)")
         self._slice.record()
 
-    def send(self, association: Association, left: Mapping[str, Instance]) -> str:
+    def send(self, association: Association, left: Mapping[str, Instance], *, reused: bool = False) -> str:
         """Send what is left.
+
+        Args:
+            association: with the destination.
+            left: the instances.
+            reused: the association was kept open since another study, so the peer may have closed it: that it did
+                before it answered anything is no failure of an instance.
 
         Returns:
             Why the rest has to wait, or nothing when each instance has its answer.
@@ -85,45 +97,50 @@ class Sending:
         Raises:
             PeerError: no proper answer; the instance in flight is in doubt and will be sent again.
         """
+        self._reused = reused
+        ahead = Ahead((it for it in left.values() if _context(association, it) is not None), self._path_of)
         try:
             for index, instance in left.items():
                 self._claim.check()
                 self._may_send()
-                if why := self._attempt(association, index, instance):
+                if why := self._attempt(association, index, instance, ahead):
                     return why
             return ""
         finally:
             self._slice.record()
 
-    def _attempt(self, association: Association, index: str, instance: Instance) -> str:
+    def _attempt(self, association: Association, index: str, instance: Instance, ahead: Ahead) -> str:
         """Send one; a failure is put on record with its try, so that the next try begins with the others."""
         try:
-            why = self._one(association, index, instance)
-        except TransientError:
-            self._slice.add("failed", index, str(self._tries))
+            why = self._one(association, index, instance, ahead)
+        except TransientError as error:
+            if self.answered or not self._reused or not isinstance(error, PeerAbortedError):
+                self._slice.add("failed", index, str(self._tries))
             raise
         if why:
             self._slice.add("failed", index, str(self._tries))
         return why
 
-    def _one(self, association: Association, index: str, instance: Instance) -> str:
-        context = association.accepted_context(instance.sop_class_uid, instance.transfer_syntax_uid)
+    def _one(self, association: Association, index: str, instance: Instance, ahead: Ahead) -> str:
+        context = _context(association, instance)
         if context is None:
             syntaxes = f"{instance.sop_class_uid} in {instance.transfer_syntax_uid}"
             self._answered("refused", index, f"the destination does not accept {syntaxes}")
             return ""
-        path = self._path_of(instance.file)
-        if not is_intact(path, instance):
+        content = ahead.take(instance)
+        if content is None:
             self._damaged(index)
             return ""
         status = association.store(
-            path,
+            content,
             instance.offset,
             instance.size,
             context_id=context,
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,
+            meanwhile=ahead.read,
         )
+        self.answered += 1
         self._pace(instance.size)
         return self._judge(index, instance, status)
 
@@ -153,8 +170,12 @@ class Sending:
         self._slice.add(outcome, index, why)
 
 
+def _context(association: Association, instance: Instance) -> int | None:
+    return association.accepted_context(instance.sop_class_uid, instance.transfer_syntax_uid)
+
+
 class Pace:
-    """Keeps an average rate: waits after each instance until it fits.
+    """Keeps an average rate over all associations: waits after each instance until it fits.
 
     Args:
         bytes_per_second: None for no limit.
@@ -170,12 +191,14 @@ class Pace:
     ) -> None:
         self._rate, self._stopping, self._now = bytes_per_second, stopping, monotonic
         self._free_at = self._now()
+        self._lock = threading.Lock()
 
     def __call__(self, size: int) -> None:
         """Wait for as long as so many bytes take."""
         if self._rate is not None:
-            self._free_at = max(self._free_at, self._now()) + size / self._rate
-            self._stopping.wait(max(0.0, self._free_at - self._now()))
+            with self._lock:
+                self._free_at = until = max(self._free_at, self._now()) + size / self._rate
+            self._stopping.wait(max(0.0, until - self._now()))
 
 
 def contexts_for(instances: Iterable[Instance]) -> list[tuple[str, list[str]]]:

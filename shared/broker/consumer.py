@@ -11,11 +11,13 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic, BasicProperties
 
 from shared.broker.link import Link, declare
-from shared.broker.topology import URGENT, Topology
+from shared.broker.topology import URGENT, Topology, elects
 from shared.errors import BrokerError
 
 # RabbitMQ closes the channel of a consumer that keeps a delivery for 30 minutes.
 HELD_AT_MOST = timedelta(minutes=10)
+# Beside what several workers do: messages that have to wait for one of them should not keep the others idle.
+_WAITING = 8
 
 
 @dataclass(order=True)
@@ -44,6 +46,7 @@ class Consumer:
         lost: called when the connection broke.
         let_go: called with a delivery that was kept too long; when it returns True, the message is acknowledged
             although the work goes on.
+        workers: how many deliveries are worked on at the same time.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Consumer:
         name: str,
         lost: Callable[[], None] = lambda: None,
         let_go: Callable[[Delivered], bool] = lambda _: False,
+        workers: int = 1,
     ) -> None:
+        self._workers = workers
         self._table, self._queues, self._lost, self._let_go = table, queues, lost, let_go
         self._inbox: queue.PriorityQueue[Delivered] = queue.PriorityQueue()
         self._outstanding: dict[int, Delivered] = {}
@@ -86,6 +91,10 @@ class Consumer:
         """
         self.link.do(lambda channel: self._subscribe(channel, queues, first_rank))
 
+    def again(self, delivered: Delivered) -> None:
+        """Have `get` return a delivery again, in its order; it is not acknowledged meanwhile."""
+        self._inbox.put(delivered)
+
     def acknowledge(self, delivered: Delivered) -> None:
         """Say that a message's effects are safe. Harmless when its connection broke: it comes again and is stale."""
         if not delivered.acknowledged:
@@ -102,9 +111,16 @@ class Consumer:
 
     def _subscribe(self, channel: BlockingChannel, queues: tuple[str, ...], first_rank: int) -> None:
         for rank, name in enumerate(queues, start=first_rank):
-            # The next urgent one is at hand when one is done, before a routine one is begun.
-            channel.basic_qos(prefetch_count=2 if name.endswith(URGENT) else 1)
+            channel.basic_qos(prefetch_count=self._at_hand(name))
             channel.basic_consume(name, self._receiver(name, rank))
+
+    def _at_hand(self, name: str) -> int:
+        """How many messages of a queue may be here unacknowledged."""
+        if elects(name):
+            return 1
+        waiting = _WAITING if self._workers > 1 else 0
+        # The next urgent one is at hand when one is done, before a routine one is begun.
+        return self._workers + waiting + name.endswith(URGENT)
 
     def _receiver(
         self, name: str, rank: int

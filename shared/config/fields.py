@@ -200,6 +200,11 @@ Duration = Annotated[
     already(timedelta, text(values.parse_duration, '"30s"')),
     PlainSerializer(values.write_duration, when_used="json"),
 ]
+Pause = Annotated[
+    timedelta,
+    already(timedelta, text(values.parse_pause, '"30s"')),
+    PlainSerializer(values.write_duration, when_used="json"),
+]
 Size = Annotated[int, text(values.parse_size, '"10GB"'), PlainSerializer(values.write_size, when_used="json")]
 Rate = Annotated[float, text(values.parse_rate, '"160Mbit/s"'), PlainSerializer(values.write_rate, when_used="json")]
 Percentage = Annotated[

@@ -17,6 +17,7 @@ from shared.config.fields import (
     Host,
     Name,
     Network,
+    Pause,
     PeerName,
     Port,
     Rate,
@@ -82,7 +83,9 @@ class Destination(Table):
         calling_ae_title: how the relay calls itself there; "{source}": the source's AE title; empty before loading
             means the relay's own.
         deidentified_only: takes nothing without proof of de-identification.
-        max_rate: bytes per second, None for no limit.
+        max_associations: studies sent at the same time, each on an association of its own.
+        keep_open: how long an association waits for the next study; zero: it is released with each.
+        max_rate: bytes per second over all associations, None for no limit.
         alert_after: a person is told when something has waited this long.
     """
 
@@ -93,6 +96,7 @@ class Destination(Table):
     calling_ae_title: CallingAeTitle = ""
     deidentified_only: bool = False
     max_associations: Count = 1
+    keep_open: Pause = timedelta(0)
     max_rate: Rate | None = None
     alert_after: Duration | None = None
     verify: Literal["none", "c-find", "storage-commitment"] = "none"

@@ -62,12 +62,19 @@ def parse_duration(text: str) -> timedelta:
     return duration
 
 
+def parse_pause(text: str) -> timedelta:
+    """Return a duration as `parse_duration` does, or zero for "0s"."""
+    return timedelta(0) if text == "0s" else parse_duration(text)
+
+
 def write_duration(duration: timedelta) -> str:
     """Return the canonical text of a duration; `parse_duration` reads it back."""
     microseconds = duration // timedelta(microseconds=1)
     if microseconds % 1_000_000:
         return f"{Decimal(microseconds) / 1000:f}ms"
     seconds = microseconds // 1_000_000
+    if not seconds:
+        return "0s"
     for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
         if seconds % length == 0:
             return f"{seconds // length}{unit}"

@@ -120,12 +120,14 @@ class Conversation:
             block: bytes of the data set; may be empty only when it is the last stretch.
             is_last: whether the data set ends with it.
         """
+        size = self.fragment_size
+        whole = max(0, len(block) - 1) // size * size
+        header = self._pdu_header(context_id, size, 0)
         pieces: list[Piece] = []
-        for offset in range(0, len(block) or 1, self.fragment_size):
-            part = block[offset : offset + self.fragment_size]
-            ends = is_last and offset + len(part) == len(block)
-            pieces += [self._pdu_header(context_id, len(part), _LAST if ends else 0), part]
-        return pieces
+        for offset in range(0, whole, size):
+            pieces += (header, block[offset : offset + size])
+        last = block[whole:]
+        return [*pieces, self._pdu_header(context_id, len(last), _LAST if is_last else 0), last]
 
     def _next_fragment(self, start_seconds: float) -> _Fragment | None:
         """The next PDV's header; None when the peer asks for release."""

@@ -5,7 +5,7 @@ Source: PS3.8 9.2 (states), PS3.4 Annex A and B (Verification, Storage), PS3.7 9
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -78,7 +78,7 @@ class Association:
 
     def store(
         self,
-        file: Path | str,
+        content: memoryview | Path | str,
         offset: int,
         length: int,
         *,
@@ -86,18 +86,20 @@ class Association:
         sop_class_uid: str,
         sop_instance_uid: str,
         move_originator: tuple[str, int] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> int:
         """Send one instance with C-STORE.
 
         Args:
-            file: holds the data set, encoded in the context's transfer syntax.
-            offset: where the data set begins in it, in bytes.
+            content: the data set, encoded in the context's transfer syntax; or a file that holds it.
+            offset: where the data set begins in the file, in bytes.
             length: of the data set, in bytes. It goes as it lies, but for the one NUL byte that a deflated one of odd
                 length must end with (PS3.5 A.5), or others abort.
             context_id: an accepted one.
             sop_class_uid: Affected SOP Class UID.
             sop_instance_uid: Affected SOP Instance UID.
             move_originator: AE title and message id of the C-MOVE that asked for it, if any did.
+            meanwhile: called when all was sent, before the response is waited for.
 
         Returns:
             The status the peer answered to this very request.
@@ -110,10 +112,15 @@ class Association:
         command = store_request(message_id, sop_class_uid, sop_instance_uid, move_originator)
         pieces: list[Piece] = [self._conversation.command_pdu(context_id, command)]
         padding = length % 2 if self.contexts[context_id][1] == DEFLATED else 0
-        for block, is_last in self._blocks(Path(file), offset, length, padding):
+        for block, is_last in self._blocks(content, offset, length, padding):
             self._conversation.send([*pieces, *self._conversation.data_pieces(context_id, block, is_last=is_last)])
             pieces = []
+        meanwhile()
         return self._status(C_STORE_RSP, context_id, message_id, (sop_class_uid, sop_instance_uid))
+
+    def is_open(self) -> bool:
+        """Whether it can be used, as far as can be seen now: the peer has neither closed it nor said anything."""
+        return not self._over and self._conversation.wire.is_quiet()
 
     def release(self) -> None:
         """Release and close. A peer that does not answer properly changes nothing: all it was asked is answered."""
@@ -151,7 +158,15 @@ class Association:
         self._message_id = self._message_id % 65535 + 1
         return self._message_id
 
-    def _blocks(self, file: Path, offset: int, length: int, padding: int) -> Iterator[tuple[memoryview, bool]]:
+    def _blocks(
+        self, content: memoryview | Path | str, offset: int, length: int, padding: int
+    ) -> Iterator[tuple[memoryview, bool]]:
+        if not isinstance(content, memoryview):
+            yield from self._blocks_of(Path(content), offset, length, padding)
+        else:
+            yield memoryview(bytes(content) + bytes(padding)) if padding else content, True
+
+    def _blocks_of(self, file: Path, offset: int, length: int, padding: int) -> Iterator[tuple[memoryview, bool]]:
         """The data set in whole fragments, about 64 KiB at a time, and whether each block is the last."""
         if self._buffer is None:
             size = self._conversation.fragment_size

@@ -140,7 +140,7 @@ class Wire:
             PeerTimeoutError: it took nothing for so long.
             PeerAbortedError: the connection is gone.
         """
-        waiting = [memoryview(piece) for piece in pieces if len(piece)]
+        waiting = [piece for piece in pieces if len(piece)]
         first = 0
         while first < len(waiting):
             self._deadline = time.monotonic() + stall_seconds
@@ -149,7 +149,12 @@ class Wire:
                 sent -= len(waiting[first])
                 first += 1
             if sent:
-                waiting[first] = waiting[first][sent:]
+                waiting[first] = memoryview(waiting[first])[sent:]
+
+    def is_quiet(self) -> bool:
+        """Whether the peer has neither said anything nor closed since it was last read."""
+        self._poll.register(self._sock, select.POLLIN)
+        return self._begin == self._end and not self._poll.poll(0)
 
     def stop(self) -> None:
         """Let the thread that uses this connection find it ended at its next read; callable from any thread."""
@@ -228,7 +233,7 @@ class Wire:
             raise PeerAbortedError("the peer closed the connection")
         return count
 
-    def _attempt_send(self, pieces: Sequence[memoryview]) -> int:
+    def _attempt_send(self, pieces: Sequence[Piece]) -> int:
         try:
             return self._sock.sendmsg(pieces) if self._gathers else self._sock.send(_record(pieces))
         except (BlockingIOError, ssl.SSLWantWriteError):
@@ -248,7 +253,7 @@ class Wire:
         return 0
 
 
-def _record(pieces: Sequence[memoryview]) -> Piece:
+def _record(pieces: Sequence[Piece]) -> Piece:
     """What fits into one TLS record, so that no header travels in a record of its own."""
     if len(pieces[0]) >= _TLS_RECORD:
         return pieces[0][:_TLS_RECORD]

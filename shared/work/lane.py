@@ -1,22 +1,27 @@
-"""A lane: one worker with its two connections, serving some queues until told to stop."""
+"""A lane: workers with two connections, serving some queues until told to stop."""
 
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import timedelta
 
+import structlog
+
 from shared.broker import Consumer, Delivered, Publisher, elects, topology
-from shared.errors import BrokerError, StorageError
+from shared.errors import BrokerError, DcmrelayError, StorageError
 from shared.messages import decode_bell
 from shared.service import Service, stop_by_force
 from shared.spool.states import Retry
-from shared.work.loop import UNREADABLE, serve
+from shared.work.loop import serve
 from shared.work.said import ring_of
+from shared.work.turns import UNREADABLE, Turns
 from shared.work.worker import Handle, Worker
 
+log = structlog.get_logger()
 _RELEASED_FOR = timedelta(minutes=10)
 
 
 class Lane:
-    """One worker on its queues.
+    """One worker on its queues, or several in a thread each.
 
     Args:
         service: the process.
@@ -26,6 +31,8 @@ class Lane:
         retry: waits and limits.
         is_bell: see `serve`.
         lost: called when the consuming connection broke.
+        workers: how many units are worked on at the same time.
+        subject: of a unit, by its id; those with the same one are worked on one after another.
     """
 
     def __init__(
@@ -38,12 +45,15 @@ class Lane:
         *,
         is_bell: Callable[[Delivered], bool] = lambda _: True,
         lost: Callable[[], None] = lambda: None,
+        workers: int = 1,
+        subject: Callable[[str], str] = lambda _: "",
     ) -> None:
         table, url = topology(service.destinations), service.broker_url()
         self._service, self._is_bell = service, is_bell
         self.publisher = Publisher(url, table, name)
-        self.consumer = Consumer(url, table, queues, name=name, lost=lost, let_go=self._let_go)
-        self.worker = Worker(service.spool, handle, retry, service.stopping)
+        self.consumer = Consumer(url, table, queues, name=name, lost=lost, let_go=self._let_go, workers=workers)
+        self.workers = [Worker(service.spool, handle, retry, service.stopping) for _ in range(workers)]
+        self._turns = Turns(subject if workers > 1 else lambda _: "")
 
     def run(self) -> None:
         """Serve until told to stop.
@@ -51,15 +61,30 @@ class Lane:
         Raises:
             StartError: RabbitMQ refuses us or has another topology.
         """
-        stop_by_force(self._service, self.worker.abandon)
+        stop_by_force(self._service, self._abandon)
         self.publisher.start()
         self.consumer.start()
-        serve(self.consumer, self.publisher, self.worker, is_bell=self._is_bell)
+        with ThreadPoolExecutor(len(self.workers), thread_name_prefix="worker") as pool:
+            serving = [pool.submit(self._serve, worker) for worker in self.workers]
+            wait(serving, return_when=FIRST_COMPLETED)
+            self._service.stopping.set()
         self.consumer.stop()
         self.publisher.stop()
+        for served in serving:
+            served.result()
         for link in (self.consumer.link, self.publisher.link):
             if link.failed is not None:
                 raise link.failed
+
+    def _serve(self, worker: Worker) -> None:
+        serve(self.consumer, self.publisher, worker, self._turns, is_bell=self._is_bell)
+
+    def _abandon(self) -> None:
+        for worker in self.workers:
+            try:
+                worker.abandon()
+            except DcmrelayError as error:
+                log.warning("not_given_back", why=str(error))
 
     def _let_go(self, delivered: Delivered) -> bool:
         """Ring again in ten minutes for a message that was kept long; the work, if it was begun, goes on without it."""

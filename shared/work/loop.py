@@ -13,18 +13,18 @@ from shared.broker import Consumer, Delivered, Publisher
 from shared.errors import BrokerError, StorageError, where
 from shared.messages import decode_bell
 from shared.work.said import Said
+from shared.work.turns import UNREADABLE, Turns
 from shared.work.worker import Worker
 
 log = structlog.get_logger()
 R = TypeVar("R")
-# What a damaged record makes of reading it; the sweep goes on counting the unit, and others are not kept waiting.
-UNREADABLE = (ValueError, TypeError, KeyError, OSError)
 
 
 def serve(
     consumer: Consumer,
     publisher: Publisher,
     worker: Worker,
+    turns: Turns,
     *,
     is_bell: Callable[[Delivered], bool] = lambda _: True,
 ) -> None:
@@ -34,10 +34,11 @@ def serve(
         consumer: where bells come from.
         publisher: where what follows goes.
         worker: answers them; its `stopping` ends the loop.
+        turns: what the workers beside it answer.
         is_bell: called first; False when a message was none for the worker, and was dealt with.
     """
     while not worker.stopping.is_set() and not (consumer.link.failed or publisher.link.failed):
-        delivered = consumer.get(seconds=0.5)
+        delivered, subject = _next(consumer, worker, turns)
         if delivered is None:
             continue
         try:
@@ -45,6 +46,9 @@ def serve(
                 _answer(publisher, worker, delivered)
         except RetryError:
             return
+        finally:
+            for waiting in turns.end(subject):
+                consumer.again(waiting)
         consumer.acknowledge(delivered)
 
 
@@ -72,6 +76,16 @@ def insistently(stopping: threading.Event, act: Callable[[], R]) -> R:
         sleep=sleep_using_event(stopping),
         stop=stop_when_event_set(stopping),
     )(act)
+
+
+def _next(consumer: Consumer, worker: Worker, turns: Turns) -> tuple[Delivered | None, str]:
+    """The next message that may be answered now, and its subject; one worker at a time looks, so none overtakes."""
+    with turns.looking:
+        delivered = None if worker.stopping.is_set() else consumer.get(seconds=0.5)
+        if delivered is None:
+            return None, ""
+        subject = turns.subject(delivered)
+        return (delivered if turns.begin(subject, delivered) else None), subject
 
 
 def _answer(publisher: Publisher, worker: Worker, delivered: Delivered) -> None:

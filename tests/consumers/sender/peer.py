@@ -47,6 +47,7 @@ class Peer:
         got: SOP Instance UIDs answered with anything, in order.
         kept: hash of each data set that was answered with 0000 or a warning, by SOP Instance UID.
         callers: of the accepted associations.
+        ended: how many of them are over.
     """
 
     script: list[int] = field(default_factory=list)
@@ -56,6 +57,7 @@ class Peer:
     kept: dict[str, str] = field(default_factory=dict)
     callers: list[Proposal] = field(default_factory=list)
     discarded: int = 0
+    ended: int = 0
     port: int = 0
 
     def admit(self, _proposal: Proposal) -> Rejection | None:
@@ -69,7 +71,7 @@ class Peer:
         return Sink(self, request)
 
     def closed(self, _session: str) -> None:
-        """Nothing is kept for an association."""
+        self.ended += 1
 
     def answer(self, uid: str, digest: str) -> int:
         status = self.always[uid] if uid in self.always else self.script.pop(0) if self.script else 0

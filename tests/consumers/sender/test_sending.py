@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from consumers.sender import sending
+from consumers.sender import ahead, sending
 from consumers.sender.sending import Pace
 from shared.dimse import CALLED_NOT_RECOGNIZED
 from shared.errors import HandedBackError
@@ -158,7 +158,11 @@ def test_more_kinds_than_one_association_can_carry_go_in_several(tmp_path: Path)
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 131073])
-def test_a_data_set_of_any_size_arrives_whole(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("largest", [0, ahead.LARGEST])
+def test_a_data_set_of_any_size_arrives_whole(
+    tmp_path: Path, size: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "LARGEST", largest)
     relay = bench(tmp_path)
     with listening(Peer()) as peer:
         aimed(relay, peer.port)
@@ -170,7 +174,11 @@ def test_a_data_set_of_any_size_arrives_whole(tmp_path: Path, size: int) -> None
     assert peer.kept == {"1.2.3": hashlib.sha256(content).hexdigest()}
 
 
-def test_bytes_damaged_on_disk_are_held_and_the_others_go(tmp_path: Path) -> None:
+@pytest.mark.parametrize("largest", [0, ahead.LARGEST])
+def test_bytes_damaged_on_disk_are_held_and_the_others_go(
+    tmp_path: Path, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "LARGEST", largest)
     relay = bench(tmp_path)
     with listening(Peer()) as peer:
         aimed(relay, peer.port)
@@ -179,7 +187,8 @@ def test_bytes_damaged_on_disk_are_held_and_the_others_go(tmp_path: Path) -> Non
         state = after(relay, delivery := relay.delivery(part), sender(relay))
     assert (state.status, state.dead_letter_class) == ("held", "policy")
     assert state.reason == "1 of 3 instances held (the bytes on disk are not those that were stored); 2 delivered"
-    assert sorted(peer.kept) == ["1.2.3.4.1.1", "1.2.3.4.1.3"]
+    assert sorted(peer.kept) == sorted(peer.got) == ["1.2.3.4.1.1", "1.2.3.4.1.3"]
+    assert peer.discarded == 0
     assert list(relay.facts(delivery)["held"]) == ["1"]
 
 
@@ -253,6 +262,23 @@ def test_the_pace_waits_until_the_average_fits() -> None:
     now[0] += 60  # nothing to send for a minute saves nothing up
     pace(1000)
     assert waits == [0.5, 2.0, 1.0]
+
+
+def test_associations_beside_each_other_share_one_pace() -> None:
+    waits: list[float | None] = []
+
+    class Stopping(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return False
+
+    pace = Pace(1000.0, Stopping(), monotonic=lambda: 100.0)
+    associations = [threading.Thread(target=pace, args=(500,)) for _ in range(4)]
+    for each in associations:
+        each.start()
+    for each in associations:
+        each.join()
+    assert sorted(wait or 0 for wait in waits) == [0.5, 1.0, 1.5, 2.0]
 
 
 def test_without_a_limit_the_pace_never_waits() -> None:

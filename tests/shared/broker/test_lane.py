@@ -38,11 +38,15 @@ def publisher(relay: Bench, broker_url: str) -> Iterator[Publisher]:
 
 @contextmanager
 def serving(
-    relay: Bench, handle: Handle, *queues: str, is_bell: Callable[[Delivered], bool] = lambda _: True
+    relay: Bench,
+    handle: Handle,
+    *queues: str,
+    is_bell: Callable[[Delivered], bool] = lambda _: True,
+    workers: int = 1,
 ) -> Iterator[Lane]:
     """A lane that works until the block ends."""
     service = Service(kind="test", config=relay.config, spool=relay.spool, stopping=relay.stopping)
-    ours = Lane(service, "test", queues or (ROUTE,), handle, Retry(), is_bell=is_bell)
+    ours = Lane(service, "test", queues or (ROUTE,), handle, Retry(), is_bell=is_bell, workers=workers)
     thread = threading.Thread(target=ours.run)
     thread.start()
     try:
@@ -241,3 +245,31 @@ def test_a_lane_that_rabbitmq_refuses_says_so(relay: Bench, broker_url: str, mon
     service = Service(kind="test", config=relay.config, spool=relay.spool, stopping=relay.stopping)
     with pytest.raises(StartError, match=r"dcmrelay\.render"):
         Lane(service, "test", (ROUTE,), done, Retry()).run()
+
+
+def test_a_stop_by_force_gives_back_what_every_worker_has(relay: Bench, publisher: Publisher) -> None:
+    parts, may_end, begun = [relay.part(data_set(n)) for n in (1, 2)], threading.Event(), threading.Semaphore(0)
+
+    def stuck(_claim: Claim) -> Outcome:
+        begun.release()
+        assert may_end.wait(20)
+        return Done(outcome="routed")
+
+    with serving(relay, stuck, workers=2) as ours:
+        for part in parts:
+            ring_for(publisher, part)
+        assert all(begun.acquire(timeout=20) for _ in parts)
+        ours._abandon()
+        states = [relay.spool.parts.newest(part) for part in parts]
+        may_end.set()
+    assert [(state.status, state.tries, state.owner) for state in states if state] == [("waiting", 0, "")] * 2
+
+
+def test_a_bell_that_cannot_be_read_keeps_no_other_waiting(relay: Bench, publisher: Publisher, broker_url: str) -> None:
+    part = relay.part(data_set())
+    with serving(relay, done, workers=2), bare_channel(broker_url) as channel:
+        for body in (b"no bell", b"no bell either"):
+            channel.basic_publish("dcmrelay.work", "route", body)
+        ring_for(publisher, part)
+        eventually(is_final(relay, part))
+        assert {take(channel, "dcmrelay.dead.unreadable")[1] for _ in range(2)} == {b"no bell", b"no bell either"}

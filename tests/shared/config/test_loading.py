@@ -35,6 +35,7 @@ def test_a_destination_arrives_with_its_limits(full: Config) -> None:
     reader = full.destination("reader")
     assert reader is not None
     assert (reader.host, reader.port, reader.max_rate) == ("fd00:20::7", 11112, 1e6)
+    assert (reader.max_associations, reader.keep_open) == (3, timedelta(seconds=30))
     assert reader.retry.give_up == timedelta(days=10)
     assert reader.tls is not None
     assert reader.tls.ca == FULL.parent / "tls/ca.pem"

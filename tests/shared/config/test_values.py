@@ -71,6 +71,12 @@ def test_a_duration_without_unit_or_out_of_bounds_is_refused(text: str) -> None:
         values.parse_duration(text)
 
 
+def test_a_pause_may_be_zero() -> None:
+    assert values.parse_pause("0s") == timedelta(0)
+    assert values.parse_pause("1s") == timedelta(seconds=1)
+    assert values.parse_pause(values.write_duration(timedelta(0))) == timedelta(0)
+
+
 @given(st.integers(1, 36_500 * 86_400 * 10**6))
 def test_a_duration_survives_writing(microseconds: int) -> None:
     duration = timedelta(microseconds=microseconds)

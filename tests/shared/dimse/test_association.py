@@ -36,13 +36,14 @@ def associate(listener: Listener[str], *instances: Instance, timeouts: Timeouts 
     return request(host, port, calling_ae_title="CT1", called_ae_title="RELAY", contexts=contexts, timeouts=timeouts)
 
 
-def store(association: Association, sent: Instance, *, length: int | None = None) -> int:
+def store(association: Association, sent: Instance, *, length: int | None = None, in_memory: bool = False) -> int:
+    length = sent.length if length is None else length
     context_id = association.accepted_context(sent.sop_class_uid, sent.transfer_syntax_uid)
     assert context_id is not None
     return association.store(
-        sent.path,
+        memoryview(sent.data_set)[:length] if in_memory else sent.path,
         sent.offset,
-        sent.length if length is None else length,
+        length,
         context_id=context_id,
         sop_class_uid=sent.sop_class_uid,
         sop_instance_uid=sent.sop_instance_uid,
@@ -57,10 +58,11 @@ def test_an_echo_is_answered_with_success() -> None:
     assert (shelf.opened_count, shelf.closed_count, shelf.ended) == (1, 1, ["released"])
 
 
-def test_instances_in_every_kind_of_transfer_syntax_arrive_byte_for_byte() -> None:
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_instances_in_every_kind_of_transfer_syntax_arrive_byte_for_byte(in_memory: bool) -> None:
     shelf, sent = Shelf(), [instance(name) for name in FILES]
     with listening(shelf) as listener, associate(listener, *sent) as association:
-        assert [store(association, each) for each in sent] == [0] * len(sent)
+        assert [store(association, each, in_memory=in_memory) for each in sent] == [0] * len(sent)
     assert [digest for _, digest in shelf.kept] == [each.digest for each in sent]
     assert [(r.affected_sop_class_uid, r.affected_sop_instance_uid, r.transfer_syntax_uid) for r, _ in shelf.kept] == [
         (each.sop_class_uid, each.sop_instance_uid, each.transfer_syntax_uid) for each in sent
@@ -70,13 +72,14 @@ def test_instances_in_every_kind_of_transfer_syntax_arrive_byte_for_byte() -> No
 
 @pytest.mark.parametrize("length", [0, 1, 4089, 4090, 4091, 131066, 131067, (1 << 20) - 1, 1 << 20, 5_000_001])
 @pytest.mark.parametrize("max_pdu", [4096, 131072])
-def test_a_data_set_of_any_length_arrives_whole(tmp_path: Path, length: int, max_pdu: int) -> None:
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_data_set_of_any_length_arrives_whole(tmp_path: Path, length: int, max_pdu: int, in_memory: bool) -> None:
     path = tmp_path / "instance"
     path.write_bytes(b"head" + bytes(range(251)) * (length // 251 + 1))
     sent = Instance(path, 4, "1.2.840.10008.5.1.4.1.1.2", "1.2.3", IMPLICIT)
     shelf = Shelf()
     with listening(shelf, max_pdu=max_pdu) as listener, associate(listener, sent) as association:
-        assert store(association, sent, length=length) == 0
+        assert store(association, sent, length=length, in_memory=in_memory) == 0
     assert shelf.kept[0][1] == Instance(_cut(path, 4 + length), 4, "", "", "").digest
 
 
