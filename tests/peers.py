@@ -152,17 +152,16 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(tmp_path: Path, ae_title: str = "ORTHANC") -> Iterator[Orthanc]:
-    """Runs an Orthanc whose storage is in tmp_path/<AE title>."""
+def orthanc(tmp_path: Path, ae_title: str = "ORTHANC", **settings: object) -> Iterator[Orthanc]:
+    """Runs an Orthanc whose storage is in tmp_path/<AE title>; `settings` go into its configuration."""
     directory = tmp_path / ae_title
     directory.mkdir()
     dicom_port = free_port()
 
     def command(http_port: int) -> list[str | Path]:
         file = directory / "orthanc.json"
-        file.write_text(
-            json.dumps(_orthanc_configuration(directory, ae_title, dicom_port, http_port)), encoding="utf-8"
-        )
+        configuration = _orthanc_configuration(directory, ae_title, dicom_port, http_port) | settings
+        file.write_text(json.dumps(configuration), encoding="utf-8")
         return [tool("Orthanc"), file]
 
     server, http_port = _listening(command, directory / "orthanc.log", 0, also=dicom_port)

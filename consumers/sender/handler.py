@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from consumers.sender.parcel import Parcel, pack
 from consumers.sender.sending import Pace, Sending, contexts_for, within
+from consumers.sender.transcoding.transcoder import Transcoder
 from consumers.sender.verdict import verdict
 from shared import tls
 from shared.config.peers import Destination
@@ -47,6 +48,7 @@ class Sender:
         self._spool, self._destination, self._may_send = spool, destination, may_send
         self._pace, self._timeouts = Pace(destination.max_rate, stopping), timeouts
         self._tls = tls.of_destination(destination)
+        self._may_transcode = destination.transcode == "lossless"
 
     def handle(self, claim: Claim) -> Outcome:
         """Send what is left of a delivery."""
@@ -72,10 +74,11 @@ class Sender:
             path_of=self._spool.store.path,
             may_send=self._may_send,
             pace=self._pace,
+            transcoder=Transcoder(self._spool.store) if self._may_transcode else None,
         )
 
     def _send(self, sending: Sending, order: Order, left: Mapping[str, Instance]) -> str:
-        contexts = contexts_for(left.values())
+        contexts = contexts_for(left.values(), may_transcode=self._may_transcode)
         self._may_send()
         with request(
             self._destination.host,

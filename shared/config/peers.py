@@ -84,6 +84,7 @@ class Destination(Table):
         deidentified_only: takes nothing without proof of de-identification.
         max_rate: bytes per second, None for no limit.
         alert_after: a person is told when something has waited this long.
+        transcode: what it does not accept as it is stored goes uncompressed ("lossless"), or is refused ("never").
     """
 
     name: Name
@@ -96,6 +97,7 @@ class Destination(Table):
     max_rate: Rate | None = None
     alert_after: Duration | None = None
     verify: Literal["none", "c-find", "storage-commitment"] = "none"
+    transcode: Literal["never", "lossless"] = "never"
     retry: Retry = Retry()
     tls: DestinationTls | None = None
 
