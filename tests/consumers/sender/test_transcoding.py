@@ -286,6 +286,18 @@ def test_no_refusal_quotes_the_data_set(tmp_path: Path, transcoded: Transcode) -
             assert "CANARY" not in str(refusal.value)
 
 
+def test_a_byte_that_makes_gdcm_abort_costs_one_image_and_the_next_is_decoded(
+    tmp_path: Path, transcoded: Transcode
+) -> None:
+    bad = copied(wheel("SC_rgb_dcmtk_+eb+cy+np.dcm"), tmp_path)
+    content = bytearray(bad.read_bytes())
+    content[1965] = 132  # found by mutation: python-gdcm 3.2.6 throws an exception that nothing catches
+    bad.write_bytes(content)
+    with pytest.raises(DataSetError, match=r"a decoder crashed on it|cannot be decoded"):
+        transcoded(bad)
+    assert transcoded(stored_as(RLE, wheel("MR_small.dcm"), tmp_path / "good.dcm")).Rows == 64
+
+
 def copied(file: Path, folder: Path) -> Path:
     copy = folder / file.name
     copy.write_bytes(file.read_bytes())
