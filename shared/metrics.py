@@ -32,6 +32,11 @@ INSTANCES_RENDERED = Counter(
 INSTANCES_SENT = Counter(
     "dcmrelay_instances_sent_total", "C-STORE responses of a destination, by outcome.", ["destination", "outcome"]
 )
+INSTANCES_TRANSCODED = Counter(
+    "dcmrelay_instances_transcoded_total",
+    "Instances a destination took in another transfer syntax than they are stored in.",
+    ["destination"],
+)
 BYTES_SENT = Counter("dcmrelay_sent_bytes_total", "Data set bytes a destination took.", ["destination"])
 DELIVERIES = Counter("dcmrelay_deliveries_total", "Deliveries settled, by outcome.", ["destination", "outcome"])
 RETRIES = Counter("dcmrelay_retries_total", "Tries that failed and will be repeated.", ["stage"])
@@ -73,6 +78,7 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
     "anonymizer": ((INSTANCES_RENDERED, "profile", {"outcome": ("made", "held", "dropped")}),),
     "sender": (
         (INSTANCES_SENT, "destination", {"outcome": ("delivered", "refused", "held", "transient", "unknown")}),
+        (INSTANCES_TRANSCODED, "destination", {}),
         (BYTES_SENT, "destination", {}),
         (DELIVERIES, "destination", {"outcome": ("delivered", "dropped", "dead_letter")}),
     ),

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 from consumers.sender.kept import Kept
 from consumers.sender.parcel import Parcel, is_answered, pack
-from consumers.sender.sending import Pace, Sending, contexts_for, within
+from consumers.sender.sending import Pace, Sending, contexts_for, has_contexts, within
+from consumers.sender.transcoding.transcoder import Transcoder
 from consumers.sender.verdict import verdict
 from shared import tls
 from shared.config.peers import Destination
@@ -50,6 +51,7 @@ class Sender:
         self._pace, self._timeouts = Pace(destination.max_rate, stopping), timeouts
         self._tls = tls.of_destination(destination)
         self._kept = Kept(destination.keep_open, stopping)
+        self._may_transcode = destination.transcode == "lossless"
 
     def handle(self, claim: Claim) -> Outcome:
         """Send what is left of a delivery."""
@@ -79,12 +81,16 @@ class Sender:
             path_of=self._spool.store.path,
             may_send=self._may_send,
             pace=self._pace,
+            transcoder=Transcoder(self._spool.store) if self._may_transcode else None,
         )
 
     def _send(self, claim: Claim, sending: Sending, order: Order, left: Mapping[str, Instance]) -> str:
-        contexts = contexts_for(left.values())
+        contexts = contexts_for(left.values(), may_transcode=self._may_transcode)
+        now = within(left, contexts).values()
         self._may_send()
-        kept = self._kept.take(order.calling_ae_title, contexts)
+        kept = self._kept.take(
+            order.calling_ae_title, lambda it: has_contexts(it, now, may_transcode=self._may_transcode)
+        )
         if kept is not None:
             try:
                 return self._on(kept, sending, order, within(left, contexts), reused=True)

@@ -1,13 +1,13 @@
 """Associations that stay open between two studies, for as long as `keep_open` says."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.dimse import Association
 
-Contexts = Sequence[tuple[str, Sequence[str]]]
+Suits = Callable[[Association], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,14 +15,6 @@ class _Idle:
     association: Association
     calling_ae_title: str
     timer: threading.Timer
-
-    def fits(self, calling_ae_title: str, contexts: Contexts) -> bool:
-        """Whether it is the one that would be asked for now."""
-        return self.calling_ae_title == calling_ae_title and all(
-            self.association.accepted_context(sop_class, transfer_syntax) is not None
-            for sop_class, transfer_syntaxes in contexts
-            for transfer_syntax in transfer_syntaxes
-        )
 
 
 class Kept:
@@ -50,13 +42,14 @@ class Kept:
             self._idle.append(idle)
         timer.start()
 
-    def take(self, calling_ae_title: str, contexts: Contexts) -> Association | None:
-        """An open association with all these contexts; None when there is none.
+    def take(self, calling_ae_title: str, suits: Suits) -> Association | None:
+        """An open association under this AE title that suits what is to be sent, or None.
 
         When none fits, the one that waited longest is released: there are never more than the destination allows.
         """
         with self._lock:
-            fitting = [idle for idle in self._idle if idle.fits(calling_ae_title, contexts)]
+            ours = [idle for idle in self._idle if idle.calling_ae_title == calling_ae_title]
+            fitting = [idle for idle in ours if suits(idle.association)]
             chosen = next(iter(fitting or self._idle), None)
             if chosen is None:
                 return None

@@ -2,18 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from consumers.sender.ahead import Ahead
+from consumers.sender.ahead import Ahead, Content
 from consumers.sender.statuses import meaning, text
+from consumers.sender.transcoding.transcoder import IMPLICIT_LITTLE_ENDIAN, TARGETS, Sendable, Transcoder
 from shared import metrics
-from shared.dimse import Association, is_conformant_uid
-from shared.errors import PeerAbortedError, TransientError
-from shared.spool.parts import Instance
+from shared.dimse import VERIFICATION, Association, is_conformant_uid
+from shared.errors import DataSetError, PeerAbortedError, TransientError
+from shared.spool.parts import Instance, is_intact
 from shared.work import Claim
 
 SLICE_INSTANCES, SLICE_SECONDS = 64, 1.0
+RENEW_SECONDS = 60.0
 CONTEXTS_AT_MOST = 128
 UNKNOWN_TRIES = 5
 
@@ -38,6 +41,12 @@ class Slice:
         if self._count >= SLICE_INSTANCES or time.monotonic() - self._since >= SLICE_SECONDS:
             self.record()
 
+    def renew(self) -> None:
+        """Say now and then that the work goes on, or another worker takes the delivery for abandoned."""
+        if time.monotonic() - self._since >= RENEW_SECONDS:
+            self.record()
+            self._claim.record({})
+
     def record(self) -> None:
         """Write what is kept, if anything."""
         facts, self._facts, self._count, self._since = self._facts, {}, 0, time.monotonic()
@@ -54,6 +63,7 @@ class Sending:
         path_of: where a name of the spool lies.
         may_send: asked before every C-STORE; raises when another process owns the destination.
         pace: called with the bytes of each instance sent; waits as long as `max_rate` says.
+        transcoder: for what the destination does not accept as it is stored; None when it may not be transcoded.
 
     Attributes:
         answered: how many C-STORE requests the destination answered.
@@ -67,9 +77,11 @@ class Sending:
         path_of: Callable[[str], Path],
         may_send: Callable[[], None],
         pace: Callable[[int], None],
+        transcoder: Transcoder | None = None,
     ) -> None:
         self._claim, self._destination, self._slice = claim, destination, Slice(claim)
         self._path_of, self._may_send, self._pace = path_of, may_send, pace
+        self._transcoder = transcoder
         self.answered = 0
         self._reused = False
 
@@ -98,7 +110,7 @@ class Sending:
             PeerError: no proper answer; the instance in flight is in doubt and will be sent again.
         """
         self._reused = reused
-        ahead = Ahead((it for it in left.values() if _context(association, it) is not None), self._path_of)
+        ahead = Ahead((it for it in left.values() if self._goes_as_stored(association, it)), self._path_of)
         try:
             for index, instance in left.items():
                 self._claim.check()
@@ -108,6 +120,8 @@ class Sending:
             return ""
         finally:
             self._slice.record()
+            if self._transcoder is not None:
+                self._transcoder.close()
 
     def _attempt(self, association: Association, index: str, instance: Instance, ahead: Ahead) -> str:
         """Send one; a failure is put on record with its try, so that the next try begins with the others."""
@@ -122,34 +136,72 @@ class Sending:
         return why
 
     def _one(self, association: Association, index: str, instance: Instance, ahead: Ahead) -> str:
-        context = _context(association, instance)
+        syntax = self._syntax_for(association, instance)
+        context = association.accepted_context(instance.sop_class_uid, syntax)
         if context is None:
-            syntaxes = f"{instance.sop_class_uid} in {instance.transfer_syntax_uid}"
-            self._answered("refused", index, f"the destination does not accept {syntaxes}")
+            self._answered("refused", index, _not_accepted(instance, may_transcode=self._transcoder is not None))
             return ""
-        content = ahead.take(instance)
+        is_transcoded = syntax != instance.transfer_syntax_uid
+        content = self._checked(instance) if is_transcoded else ahead.take(instance)
         if content is None:
             self._damaged(index)
             return ""
-        status = association.store(
-            content,
-            instance.offset,
-            instance.size,
-            context_id=context,
-            sop_class_uid=instance.sop_class_uid,
-            sop_instance_uid=instance.sop_instance_uid,
-            meanwhile=ahead.read,
-        )
+        try:
+            with self._sendable(association, instance, syntax, content) as it:
+                status = association.store(
+                    it.content,
+                    it.offset,
+                    it.size,
+                    context_id=context,
+                    sop_class_uid=instance.sop_class_uid,
+                    sop_instance_uid=instance.sop_instance_uid,
+                    meanwhile=ahead.read,
+                )
+        except DataSetError as error:
+            why = _not_accepted(instance, may_transcode=True)
+            self._answered("refused", index, f"{why}, and it cannot be transcoded: {error.reason}")
+            return ""
         self.answered += 1
-        self._pace(instance.size)
-        return self._judge(index, instance, status)
+        self._pace(it.size)
+        return self._judge(index, it.size, status, is_transcoded=is_transcoded)
 
-    def _judge(self, index: str, instance: Instance, status: int) -> str:
+    def _syntax_for(self, association: Association, instance: Instance) -> str:
+        return syntax_for(association, instance, may_transcode=self._transcoder is not None)
+
+    def _goes_as_stored(self, association: Association, instance: Instance) -> bool:
+        stored = instance.transfer_syntax_uid
+        return association.accepted_context(instance.sop_class_uid, stored) is not None
+
+    def _checked(self, instance: Instance) -> Content:
+        path = self._path_of(instance.file)
+        return path if is_intact(path, instance) else None
+
+    @contextmanager
+    def _sendable(
+        self, association: Association, instance: Instance, syntax: str, content: memoryview | Path
+    ) -> Iterator[Sendable]:
+        """The instance as it lies, or transcoded for as long as the block runs."""
+        if self._transcoder is None or syntax == instance.transfer_syntax_uid:
+            yield Sendable(content=content, offset=instance.offset, size=instance.size)
+            return
+        with self._transcoder.transcoded(instance, syntax, lambda: self._wait(association)) as sendable:
+            self._may_send()
+            yield sendable
+
+    def _wait(self, association: Association) -> None:
+        """Called while an instance is transcoded: the peer must not take the association for dead."""
+        self._claim.check()
+        self._slice.renew()
+        if any(sop_class == VERIFICATION for sop_class, _ in association.contexts.values()):
+            association.echo()
+
+    def _judge(self, index: str, size: int, status: int, *, is_transcoded: bool) -> str:
         outcome = meaning(status)
         if outcome == "unknown" and index in self._claim.facts.get("failed", {}) and self._tries >= UNKNOWN_TRIES:
             outcome = "refused"
         if outcome == "delivered":
-            metrics.BYTES_SENT.labels(destination=self._destination).inc(instance.size)
+            metrics.BYTES_SENT.labels(destination=self._destination).inc(size)
+            metrics.INSTANCES_TRANSCODED.labels(destination=self._destination).inc(is_transcoded)
             self._answered("delivered", index, f"{status:04X}")
             return ""
         if outcome == "refused":
@@ -170,12 +222,8 @@ class Sending:
         self._slice.add(outcome, index, why)
 
 
-def _context(association: Association, instance: Instance) -> int | None:
-    return association.accepted_context(instance.sop_class_uid, instance.transfer_syntax_uid)
-
-
 class Pace:
-    """Keeps an average rate over all associations: waits after each instance until it fits.
+    """Keeps an average rate: waits after each instance until it fits.
 
     Args:
         bytes_per_second: None for no limit.
@@ -201,13 +249,52 @@ class Pace:
             self._stopping.wait(max(0.0, until - self._now()))
 
 
-def contexts_for(instances: Iterable[Instance]) -> list[tuple[str, list[str]]]:
-    """Presentation contexts to propose: each SOP class in each stored transfer syntax, at most 128."""
+def contexts_for(instances: Iterable[Instance], *, may_transcode: bool = False) -> list[tuple[str, list[str]]]:
+    """Presentation contexts to propose: each SOP class in each stored transfer syntax, at most 128.
+
+    Args:
+        instances: what is to be sent.
+        may_transcode: propose the SOP class in what instances can be transcoded to, too, and Verification to say that
+            we live meanwhile.
+    """
     pairs = dict.fromkeys((it.sop_class_uid, it.transfer_syntax_uid) for it in instances)
-    return [(sop_class, [transfer_syntax]) for sop_class, transfer_syntax in pairs][:CONTEXTS_AT_MOST]
+    last = [(VERIFICATION, IMPLICIT_LITTLE_ENDIAN)] if may_transcode else []
+    chosen: dict[tuple[str, str], None] = {}
+    for sop_class, stored in pairs:
+        syntaxes = (stored, *TARGETS) if may_transcode else (stored,)
+        more = [(sop_class, it) for it in syntaxes if (sop_class, it) not in chosen]
+        if len(chosen) + len(more) + len(last) > CONTEXTS_AT_MOST:
+            break
+        chosen |= dict.fromkeys(more)
+    return [(sop_class, [transfer_syntax]) for sop_class, transfer_syntax in (*chosen, *last)]
 
 
 def within(instances: Mapping[str, Instance], contexts: list[tuple[str, list[str]]]) -> dict[str, Instance]:
     """The instances that these contexts were proposed for; the others need another association."""
     proposed = {(sop_class, transfer_syntaxes[0]) for sop_class, transfer_syntaxes in contexts}
     return {i: it for i, it in instances.items() if (it.sop_class_uid, it.transfer_syntax_uid) in proposed}
+
+
+def has_contexts(association: Association, instances: Iterable[Instance], *, may_transcode: bool) -> bool:
+    """Whether an association has an accepted context for each of these instances."""
+    pairs = {(it.sop_class_uid, it.transfer_syntax_uid): it for it in instances}
+    return all(
+        association.accepted_context(it.sop_class_uid, syntax_for(association, it, may_transcode=may_transcode))
+        is not None
+        for it in pairs.values()
+    )
+
+
+def syntax_for(association: Association, instance: Instance, *, may_transcode: bool) -> str:
+    """The transfer syntax an instance goes in: as stored if that was accepted, or cannot be helped."""
+    stored = instance.transfer_syntax_uid
+    candidates = (stored, *TARGETS) if may_transcode else (stored,)
+    accepted = (it for it in candidates if association.accepted_context(instance.sop_class_uid, it) is not None)
+    return next(accepted, stored)
+
+
+def _not_accepted(instance: Instance, *, may_transcode: bool) -> str:
+    why = f"the destination does not accept {instance.sop_class_uid} in {instance.transfer_syntax_uid}"
+    if may_transcode:
+        return why
+    return f'{why}; transcode = "lossless" at the destination sends it uncompressed'

@@ -11,8 +11,10 @@ def destinations() -> tuple[AnyPanel, ...]:
     return (
         lines(
             "Instances answered, by outcome",
-            "What the destination answered to C-STORE. Refusals: `dcmrelay dead list` quotes the status.",
+            "What the destination answered to C-STORE. Refusals: `dcmrelay dead list` quotes the status. Transcoded: "
+            "taken in another transfer syntax than it is stored in.",
             Query(destination_outcomes("dcmrelay_instances_sent_total"), "{{destination}}: {{outcome}}"),
+            Query(destination_rate("dcmrelay_instances_transcoded_total"), "{{destination}}: transcoded"),
             unit=PER_SECOND,
         ),
         lines(

@@ -87,6 +87,7 @@ class Destination(Table):
         keep_open: how long an association waits for the next study; zero: it is released with each.
         max_rate: bytes per second over all associations, None for no limit.
         alert_after: a person is told when something has waited this long.
+        transcode: what it does not accept as it is stored goes uncompressed ("lossless"), or is refused ("never").
     """
 
     name: Name
@@ -100,6 +101,7 @@ class Destination(Table):
     max_rate: Rate | None = None
     alert_after: Duration | None = None
     verify: Literal["none", "c-find", "storage-commitment"] = "none"
+    transcode: Literal["never", "lossless"] = "never"
     retry: Retry = Retry()
     tls: DestinationTls | None = None
 

@@ -50,8 +50,8 @@ class Draft:
 
     @property
     def path(self) -> Path:
-        """Where its bytes can be read until it is discarded."""
-        return Path(f"{_OUR_DESCRIPTORS}/{self._fd}") if self._name is None else self._name
+        """Where we and our child processes can read and write it until it is discarded."""
+        return Path(f"/proc/{os.getpid()}/fd/{self._fd}") if self._name is None else self._name
 
     @property
     def sha256(self) -> str:

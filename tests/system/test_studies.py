@@ -141,7 +141,8 @@ def test_what_a_destination_refuses_is_a_dead_letter_for_the_few_and_replay_send
     assert letter["class"] == "refused"
     assert letter["reason"] == (
         "2 of 3 instances refused (the destination does not accept "
-        f"{CTImageStorage} in {ExplicitVRLittleEndian}); 1 delivered"
+        f"{CTImageStorage} in {ExplicitVRLittleEndian}; "
+        'transcode = "lossless" at the destination sends it uncompressed); 1 delivered'
     )
     assert len(site.picky.files()) == 1
     with _more_tolerant(site.picky):

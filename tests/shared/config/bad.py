@@ -37,6 +37,7 @@ BAD = [
     (D + 'retry = { fist = "1s" }', "destination 'd' key retry.fist: is not known here; did you mean 'first'?"),
     (TO + "lst = true", "route 'r' key lst: is not known here; did you mean 'last'?"),
     (D + 'verify = "cfind"', "destination 'd' key verify: 'cfind' is not known here; did you mean 'c-find'?"),
+    (D + 'transcode = "yes"', "destination 'd' key transcode: 'yes' is not known here; known are 'never', 'lossless'"),
     (TO + 'priority = "high"', "route 'r' key priority: 'high' is not known here; known are 'routine', 'urgent'"),
     ('[ingress]\nplain = "yes"', "[ingress] key plain: 'yes' can only be 'vpn' here"),
     (P + 'base = "none"', "profile 'p' key base: 'none' can only be 'basic' here"),
