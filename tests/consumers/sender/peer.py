@@ -68,6 +68,9 @@ class Peer:
     def store(self, _session: str, request: StoreRequest) -> Sink:
         return Sink(self, request)
 
+    def answered(self, _session: str) -> None:
+        """Nothing is made ready for the next."""
+
     def closed(self, _session: str) -> None:
         """Nothing is kept for an association."""
 
