@@ -185,9 +185,10 @@ class Outputs:
 
     def finish(self) -> None:
         """Return when all are durable; raises as `put`."""
-        if self._batch:
-            self._begin()
         self._wait()
+        if self._batch:
+            batch, self._batch = self._batch, {}
+            self._store.put_all_new(batch)
 
     def discard(self) -> None:
         """Forget what has no name yet, once nothing is under way; harmless after `finish`."""

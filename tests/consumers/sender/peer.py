@@ -70,6 +70,9 @@ class Peer:
     def store(self, _session: str, request: StoreRequest) -> Sink:
         return Sink(self, request)
 
+    def answered(self, _session: str) -> None:
+        """Nothing is made ready for the next."""
+
     def closed(self, _session: str) -> None:
         self.ended += 1
 
