@@ -19,7 +19,7 @@ from tests.system.images import all_hashes
 from tests.system.relay import PROFILE, Relay, destination, relay_in, route
 from tests.system.streams import Stream
 
-WORKERS = ("ingress", "router", "anonymizer", "janitor", "sender archive")
+WORKERS = ("ingress", "router", "anonymizer", "janitor", "ledger", "sender archive")
 
 
 @dataclass
