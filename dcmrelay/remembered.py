@@ -58,16 +58,16 @@ def studies(
 
 
 def print_csv(config: Config, found: list[Row], to: str) -> None:
-    """Print a line per delivery, to one destination or to all; times in the relay's zone."""
+    """Print a line per delivery, to one destination or to all, or for a part without any; times in the relay's zone."""
     zone = ZoneInfo(config.relay.timezone)
     columns = (*_COLUMNS, *(IDENTIFYING if found and IDENTIFYING[0] in found[0] else ()))
     out = csv.writer(sys.stdout)
     out.writerow(columns)
     for part in found:
-        for delivery in part["deliveries"]:
-            if to in ("", delivery["destination"]):
+        for delivery in part["deliveries"] or ([] if to else [{"state": part["state"]}]):
+            if to in ("", delivery.get("destination", "")):
                 row = {**part, "received": part["opened"], **delivery}
-                out.writerow(_cell(row[column], zone) for column in columns)
+                out.writerow(_cell(row.get(column), zone) for column in columns)
 
 
 def _facts(part: Row) -> Row:

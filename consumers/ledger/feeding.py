@@ -60,10 +60,11 @@ class Feeder:
         now = time.monotonic()
         if now - self._round_at < (AWAY_SECONDS if self._available is False else ROUND_SECONDS):
             return
-        self._round_at = now
         is_full = now - self._full_round_at >= FULL_ROUND_SECONDS
         if self._attempt(lambda: self.catch_up(full=is_full)) and is_full:
             self._full_round_at = now
+        # From its end: while the database lets us wait, events are taken between two rounds.
+        self._round_at = time.monotonic()
 
     def catch_up(self, *, full: bool) -> None:
         """Enter everything that the spool knows and the ledger does not.

@@ -64,8 +64,9 @@ def verify(connection: Connection, spool: Spool, day: str = "") -> Verdict:
 
 def _entries_of(connection: Connection, day: str) -> Iterator[Entry]:
     query = select(entries).where(entries.c.day == day).order_by(entries.c.place)
-    for row in connection.execution_options(yield_per=1000).execute(query).mappings():
-        yield Entry(**row)
+    with connection.execute(query, execution_options={"yield_per": 1000}) as found:
+        for row in found.mappings():
+            yield Entry(**row)
 
 
 def _seals_broken(heads: list[Day], spool: Spool, day: str) -> Iterator[str]:
