@@ -52,7 +52,8 @@ def studies(
         now, shown = datetime.now(UTC), [part["id"] for part in found]
         today = relay_day(now, ZoneInfo(config.relay.timezone))
         with database.appending() as connection:
-            note_search(connection, getpass.getuser(), personal, shown, now=now, today=today)
+            by = getpass.getuser()
+            note_search(connection, by, personal, shown, identified=with_patient, now=now, today=today)
     database.close()
     return [_facts(part) for part in found]
 

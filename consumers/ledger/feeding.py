@@ -7,6 +7,8 @@ tombstone.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -26,7 +28,9 @@ from shared.spool.parts import active_parts
 from shared.spool.spool import Spool
 
 log = structlog.get_logger()
-ROUND_SECONDS, FULL_ROUND_SECONDS, AWAY_SECONDS = 30.0, 3600.0, 5.0
+R = TypeVar("R")
+ROUND_SECONDS, LONGEST_PAUSE_SECONDS, FULL_ROUND_SECONDS, AWAY_SECONDS = 30.0, 600.0, 3600.0, 5.0
+_SHARE_OF_TIME = 0.1
 _TOGETHER = 50
 
 
@@ -49,22 +53,29 @@ class Feeder:
         self._unreadable: set[str] = set()
         self._over: set[str] = set()
         self._round_at = self._full_round_at = -FULL_ROUND_SECONDS
+        self._pause = ROUND_SECONDS
 
     def tell(self, unit: str) -> None:
         """Enter what is new of a unit and its part; a ledger that is away finds it in a round when it is back."""
         if self._available:
-            self._attempt(lambda: self._catch_up(dict.fromkeys([self._part_of(unit), unit])))
+            self._attempt(lambda: self._look_into(unit))
 
     def round(self) -> None:
-        """Go through what may be missing, when it is time to: all that is unfinished often, all there is seldom."""
+        """Go through what may be missing, when it is time to: all that is unfinished often, all there is seldom.
+
+        More seldom the longer it takes.
+        """
         now = time.monotonic()
-        if now - self._round_at < (AWAY_SECONDS if self._available is False else ROUND_SECONDS):
+        if now - self._round_at < self._pause:
             return
         is_full = now - self._full_round_at >= FULL_ROUND_SECONDS
         if self._attempt(lambda: self.catch_up(full=is_full)) and is_full:
             self._full_round_at = now
         # From its end: while the database lets us wait, events are taken between two rounds.
         self._round_at = time.monotonic()
+        took = 0 if is_full else self._round_at - now
+        usual = min(max(ROUND_SECONDS, took / _SHARE_OF_TIME), LONGEST_PAUSE_SECONDS)
+        self._pause = usual if self._available else AWAY_SECONDS
 
     def catch_up(self, *, full: bool) -> None:
         """Enter everything that the spool knows and the ledger does not.
@@ -77,14 +88,15 @@ class Feeder:
             StorageError: the disk refused.
         """
         self._database.make_ready()
-        self._enter([*seeing.news_of_configurations(self._spool), *seeing.news_of_refused(self._spool, self._zone)])
+        self._enter(self._readable("config", lambda: seeing.news_of_configurations(self._spool)))
+        self._enter(self._readable("knocked", lambda: seeing.news_of_refused(self._spool, self._zone)))
         units = list(dict.fromkeys(self._all() if full else self._unfinished()))
         for some in _portions(units, _TOGETHER):
             if self._stopping():
                 return
             self._catch_up(some)
         with self._database.appending() as connection:
-            seal(connection, self._spool, self._today())
+            seal(connection, self._spool)
             expire(connection, self._today(), self._config.ledger.retention)
         metrics.LEDGER_CAUGHT_UP.set(self._spool.now().timestamp())
 
@@ -109,12 +121,16 @@ class Feeder:
             known = newest_of(connection, part_ids)
         return [part_id for part_id in part_ids if part_id not in known]
 
+    def _look_into(self, unit: str) -> None:
+        part = self._readable(unit, lambda: [self._part_of(unit)])
+        self._catch_up(dict.fromkeys([*part, unit]))
+
     def _catch_up(self, units: Iterable[str]) -> None:
         wanted = list(units)
         with self._database.reading() as connection:
             of_parts = select(deliveries.c.id, deliveries.c.n).where(deliveries.c.part.in_(wanted))
             known = {**newest_of(connection, wanted), **dict(connection.execute(of_parts).tuples().all())}
-        self._enter([one for unit in wanted for one in self._news(unit, known)])
+        self._enter([one for unit in wanted for one in self._readable(unit, partial(self._seen, unit, known))])
 
     def _enter(self, news: list[News]) -> None:
         if any(one.accounts for one in news):
@@ -122,16 +138,15 @@ class Feeder:
                 made = enter(connection, news, self._today(), utc(self._oldest()))
             metrics.LEDGER_ENTRIES.inc(made)
 
-    def _news(self, unit: str, known: seeing.Known) -> list[News]:
-        """What is new of one unit; damaged records keep back nobody else."""
+    def _readable(self, what: str, see: Callable[[], Iterable[R]]) -> list[R]:
+        """What is seen, or nothing with a line when its records are damaged, which keeps back nobody else."""
         try:
-            found = self._seen(unit, known)
+            return list(see())
         except UNREADABLE as error:
-            if unit not in self._unreadable:
-                self._unreadable.add(unit)
-                log.error("unreadable_record", unit=unit, error=type(error).__name__)
+            if what not in self._unreadable:
+                self._unreadable.add(what)
+                log.error("unreadable_record", unit=what, error=type(error).__name__)
             return []
-        return found
 
     def _seen(self, unit: str, known: seeing.Known) -> list[News]:
         if self._spool.store.path(f"{self._spool.units(unit).folder}/{unit}").exists():
@@ -168,6 +183,8 @@ class Feeder:
             if self._available is False:
                 log.info("ledger_fed_again", ledger=self._database.place)
             self._available = True
+        if not self._available:
+            self._pause = min(self._pause, AWAY_SECONDS)
         metrics.LEDGER_AVAILABLE.set(int(self._available))
         return self._available
 

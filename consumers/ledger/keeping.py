@@ -6,7 +6,7 @@ seals/<day>.json    how many entries a day of the ledger had and the hash it end
 from datetime import date, timedelta
 
 import structlog
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from consumers.ledger.book import FOLDED
 from consumers.ledger.tables import days, entries, patients
@@ -16,14 +16,15 @@ log = structlog.get_logger()
 FOLDER = "seals"
 
 
-def seal(connection: Connection, spool: Spool, today: str) -> None:
-    """Write down, where the database's owner does not reach, how each day before today ended.
+def seal(connection: Connection, spool: Spool) -> None:
+    """Write down, where the database's owner does not reach, how each day ended after which another has begun.
 
     Raises:
         StorageError: the disk refused.
     """
     sealed = {name.removesuffix(".json") for name in spool.store.list(FOLDER)}
-    over = select(days.c.day, days.c.entries, days.c.hash).where(days.c.day < today)
+    newest = select(func.max(days.c.day)).scalar_subquery()
+    over = select(days.c.day, days.c.entries, days.c.hash).where(days.c.day < newest)
     for day, count, last in connection.execute(over.order_by(days.c.day)):
         if day not in sealed and spool.put_json(f"{FOLDER}/{day}.json", {"entries": count, "hash": last}):
             log.info("ledger_day_sealed", day=day, entries=count, hash=last)

@@ -23,7 +23,14 @@ _PARTS_NAMED = 500
 
 
 def note_search(
-    connection: Connection, by: str, criteria: Mapping[str, str], found: Iterable[str], *, now: datetime, today: str
+    connection: Connection,
+    by: str,
+    criteria: Mapping[str, str],
+    found: Iterable[str],
+    *,
+    identified: bool,
+    now: datetime,
+    today: str,
 ) -> None:
     """Enter that somebody searched by patient data, or was shown some.
 
@@ -32,6 +39,7 @@ def note_search(
         by: who.
         criteria: by field, what was looked for.
         found: ids of the parts that are shown.
+        identified: whether they are shown with who they are about.
         now: when.
         today: the relay's day.
     """
@@ -43,6 +51,7 @@ def note_search(
         "salt": salt,
         "fields": {field: _digest(salt, value) for field, value in criteria.items()},
         "found": len(shown),
+        "identified": identified,
         "parts": shown[:_PARTS_NAMED],
     }
     enter(connection, [News(unit="q" + secrets.token_hex(16), accounts=[account], kind=KIND)], today)

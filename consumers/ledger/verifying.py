@@ -14,6 +14,7 @@ from consumers.ledger.folding import Row
 from consumers.ledger.keeping import FOLDER
 from consumers.ledger.patients import digest_of
 from consumers.ledger.tables import days, entries, parts, patients
+from shared.errors import StartError
 from shared.spool.spool import Spool
 
 _SOME = 200
@@ -43,11 +44,20 @@ def verify(connection: Connection, spool: Spool, day: str = "") -> Verdict:
         connection: reading.
         spool: holds the seals.
         day: ISO 8601; empty: all days that are kept, and the rows.
+
+    Raises:
+        StartError: nothing is kept of that day.
     """
+    # Before the first look into the database: a day is sealed when nothing more is entered in it.
+    seals = {name.removesuffix(".json"): spool.read_json(f"{FOLDER}/{name}") or {} for name in spool.store.list(FOLDER)}
     heads = [Day(**row) for row in connection.execute(select(days).order_by(days.c.day)).mappings()]
+    kept = [head.day for head in heads if not head.expired]
+    if day and day not in kept and day not in seals:
+        there = f"it has {kept[0]} to {kept[-1]}" if kept else "it is empty"
+        raise StartError(f"nothing is kept of the day {day} in the ledger: {there}")
     verdict = Verdict(newest=heads[-1].hash if heads else "")
     verdict.problems += breaks_between(heads)
-    verdict.problems += _seals_broken(heads, spool, day)
+    verdict.problems += _seals_broken(heads, seals, day)
     for head in heads:
         if not head.expired and day in ("", head.day):
             verdict.days += 1
@@ -69,10 +79,9 @@ def _entries_of(connection: Connection, day: str) -> Iterator[Entry]:
             yield Entry(**row)
 
 
-def _seals_broken(heads: list[Day], spool: Spool, day: str) -> Iterator[str]:
+def _seals_broken(heads: list[Day], seals: Mapping[str, Mapping[str, Any]], day: str) -> Iterator[str]:
     by_day = {head.day: head for head in heads}
-    for name in spool.store.list(FOLDER):
-        sealed, of = spool.read_json(f"{FOLDER}/{name}") or {}, name.removesuffix(".json")
+    for of, sealed in seals.items():
         if day not in ("", of):
             continue
         head = by_day.get(of)

@@ -106,6 +106,7 @@ def test_who_looked_for_a_patient_is_recorded_without_saying_whom(relay: Prepare
     (search,) = json.loads(command("ledger", "log", "--kind", "searched", "--json").out)
     assert sorted(search["content"]["fields"]) == ["accession", "patient"]
     assert search["content"]["by"]
+    assert search["content"]["identified"] is False
     assert "CANARY" not in json.dumps(search).upper()
     assert len(json.loads(command("ledger", "log", "--searched", "canary patient", "--json").out)) == 1
     assert json.loads(command("ledger", "log", "--searched", "somebody else", "--json").out) == []

@@ -172,11 +172,12 @@ def test_a_damaged_record_keeps_back_nobody_else(relay: Bench, ledger: Ledger) -
     broken, _ = finished(relay, "1.1")
     whole, _ = finished(relay, "1.2")
     damage(relay.spool, f"parts/{broken}/00000001.json")
+    relay.spool.store.put_new("knocked/k1.json", b"{")
     with capture_logs() as logs:
         ledger.fed()
     assert kinds_of(ledger, whole) == ["received", "attempt", "routed"]
     assert kinds_of(ledger, broken) == []
-    assert [it["unit"] for it in logs if it["event"] == "unreadable_record"] == [broken]
+    assert [it["unit"] for it in logs if it["event"] == "unreadable_record"] == ["knocked", broken]
 
 
 def test_who_replayed_and_who_discarded_and_why_is_remembered(relay: Bench, ledger: Ledger) -> None:

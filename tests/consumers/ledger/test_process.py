@@ -127,6 +127,7 @@ def test_an_event_reaches_the_ledger_before_any_round(relay: Bench, broker_url: 
         eventually(lambda: _entered(relay) == len(in_spool(relay.spool)), 20)
         assert worker.metric("dcmrelay_ledger_available") == 1
     assert "CANARY" not in worker.log
+    assert file_of(relay.config).stat().st_mode & 0o077 == 0
 
 
 def test_while_the_ledger_is_away_events_are_taken_and_it_catches_up_by_itself(relay: Bench, broker_url: str) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from consumers.ledger.chain import Entry, hash_of
 from consumers.ledger.tables import days, deliveries, entries, parts, patients
 from consumers.router.handler import Router
+from shared.errors import StartError
 from shared.outcomes import Done
 from shared.spool.parts import decided_deliveries
 from tests.consumers.bench import Bench, data_set
@@ -130,6 +131,21 @@ def test_old_days_go_after_the_retention_and_the_rest_still_holds(two_days: Ledg
     assert two_days.asked() == []
     with two_days.database.reading() as connection:
         assert connection.execute(patients.select()).all() == []
+
+
+def test_a_day_that_nothing_is_kept_of_is_said_to_be_so(two_days: Ledger) -> None:
+    with pytest.raises(
+        StartError, match=f"nothing is kept of the day 2026-03-03 in the ledger: it has {FIRST} to {SECOND}"
+    ):
+        two_days.verdict("2026-03-03")
+
+
+def test_a_clock_that_goes_back_changes_no_sealed_day(two_days: Ledger, relay: Bench) -> None:
+    relay.now -= timedelta(days=1)
+    relay.part(data_set(1, "1.3"), study="1.3")
+    two_days.fed()
+    assert two_days.rows()[-1]["day"] == SECOND
+    assert two_days.verdict().problems == []
 
 
 def test_a_seal_is_never_changed(two_days: Ledger, relay: Bench) -> None:
