@@ -11,12 +11,11 @@ from consumers.ledger.book import relay_day
 from consumers.ledger.database import existing
 from consumers.ledger.searches import note_search
 from dcmrelay.output import one_line
-from dcmrelay.views import Row
+from dcmrelay.views import IDENTIFYING, Row
 from shared.config import Config
 from shared.spool.accounts import utc
 
 Period = tuple[datetime | None, datetime | None]
-IDENTIFYING = ("patient_id", "accession_number", "study_date")
 _COLUMNS = (
     "received", "part", "study_instance_uid", "source", "called", "instances", "destination", "route", "form",
     "profile", "went", "addendum", "delivered", "refused", "held", "dropped", "state", "outcome", "class", "reason",

@@ -1,5 +1,6 @@
 """The command `studies`: what happened, from the spool; what has gone from it, and patients, from the ledger."""
 
+import os
 from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -39,18 +40,20 @@ def studies(
     json: Json = False,
 ) -> None:
     """Study parts, newest first, with their deliveries. Who asks about patients is recorded."""
-    from dcmrelay import remembered
-
     loaded = load(find(config))
     zone = ZoneInfo(loaded.relay.timezone)
     period = _in_zone(since, zone), _in_zone(until, zone)
     personal = _personal(accession=accession, patient=patient)
     if csv or personal or with_patient:
+        from dcmrelay import remembered
+
         wanted: dict[str, Any] = {"source": source, "to": to, "period": period}
         found = remembered.studies(loaded, **wanted, personal=personal, with_patient=with_patient)
     else:
         found = _of_spool_and_ledger(loaded, source, to, period)
     if csv:
+        from dcmrelay import remembered
+
         remembered.print_csv(loaded, found, to)
     elif json:
         as_json(found)
@@ -96,8 +99,6 @@ def _of_spool(config: Config, source: str, to: str, period: Period) -> list[Row]
 
 def _of_ledger(config: Config, source: str, to: str, period: Period) -> list[Row]:
     """What the ledger has; nothing when there is none, and a line when it does not answer."""
-    import os
-
     from consumers.ledger.database import FILE
     from dcmrelay import remembered
 
@@ -111,9 +112,9 @@ def _of_ledger(config: Config, source: str, to: str, period: Period) -> list[Row
 
 
 def _print(found: list[Row]) -> None:
-    from dcmrelay import remembered, views
+    from dcmrelay import views
 
-    shown = [key for key in remembered.IDENTIFYING if key in found[0]]
+    shown = [key for key in views.IDENTIFYING if key in found[0]]
     table((*_COLUMNS, *shown), [views.study_row(part) for part in found[:_MOST_ROWS]])
     if len(found) > _MOST_ROWS:
         say(f"... and {len(found) - _MOST_ROWS} more; narrow it with --since, --until, --source or --to")

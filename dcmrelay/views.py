@@ -10,6 +10,8 @@ from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
 
 Row = dict[str, Any]
+IDENTIFYING = ("patient_id", "accession_number", "study_date")
+"""What tells whom a part is about; shown only to who asked for it."""
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
 
