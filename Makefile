@@ -3,7 +3,7 @@
 PYTHON ?= python3
 CONFIG ?= dcmrelay.toml
 ARGS ?=
-TEST_TOOLS := rabbitmq-server dcmtk orthanc prometheus dicom3tools strace
+TEST_TOOLS := rabbitmq-server dcmtk orthanc prometheus dicom3tools strace postgresql
 LOCK := PIP_CONFIG_FILE=/dev/null .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host
 

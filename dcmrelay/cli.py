@@ -2,14 +2,13 @@
 
 import sys
 import traceback
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated
 
 import typer
 
-from dcmrelay import dead
+from dcmrelay import dead, ledger, studies
 from dcmrelay.child import end_with_parent
 from dcmrelay.options import ConfigFile, Json
 from dcmrelay.output import complain, say
@@ -27,6 +26,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(dead.app, name="dead")
+app.add_typer(ledger.app, name="ledger")
+app.command()(studies.studies)
 
 
 def main() -> None:
@@ -145,20 +146,6 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
     from dcmrelay import looking
 
     raise typer.Exit(looking.status(load(find(config)), json=as_json))
-
-
-@app.command()
-def studies(
-    source: Annotated[str, typer.Option(help="Only from this source.")] = "",
-    to: Annotated[str, typer.Option(help="Only with a delivery to this destination.")] = "",
-    since: Annotated[datetime | None, typer.Option(help="Only opened since; this machine's time.")] = None,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
-    """Study parts, newest first, with their deliveries."""
-    from dcmrelay import looking
-
-    looking.studies(load(find(config)), source=source, to=to, since=since, json=as_json)
 
 
 @app.command()

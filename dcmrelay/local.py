@@ -32,6 +32,8 @@ _LOOK_SECONDS = 0.1
 _STOP_SECONDS = 12.0
 _BROKER_SECONDS = 5.0
 _GIVE_UP_AFTER = 5
+# Nothing waits for a witness: it is started again and again, and the others go on.
+_DISPENSABLE = ("ledger",)
 
 
 def up(config: Config, config_path: Path, say: Callable[[str], None]) -> int:
@@ -124,7 +126,8 @@ class _Local:
             self._ready = True
             self._say(self._ready_line(addresses))
             return
-        stuck = next((keeper for keeper in self._keepers if keeper.repeated >= _GIVE_UP_AFTER), None)
+        needed = (keeper for keeper in self._keepers if keeper.name not in _DISPENSABLE)
+        stuck = next((keeper for keeper in needed if keeper.repeated >= _GIVE_UP_AFTER), None)
         if stuck is not None:
             raise StartError(f"{stuck.name}: {stuck.words}")
 

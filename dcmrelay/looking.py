@@ -1,17 +1,14 @@
-"""The commands `status`, `studies` and `show`: read, make rows, print."""
+"""The commands `status` and `show`: read, make rows, print."""
 
 import shutil
-from datetime import datetime
 
 from dcmrelay import reading, running, stories, views
-from dcmrelay.output import age, as_json, check_known, one_line, say, table
+from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
 from shared.spool.spool import Spool
 from shared.spool.volume import attach
-
-_MOST_ROWS = 200
 
 
 def status(config: Config, *, json: bool) -> int:
@@ -32,25 +29,6 @@ def status(config: Config, *, json: bool) -> int:
     return int(bool(problems))
 
 
-def studies(config: Config, *, source: str, to: str, since: datetime | None, json: bool) -> None:
-    """Print study parts, the newest first."""
-    spool = attach(config)
-    found = (reading.journey(spool, part) for part in reading.parts(spool, since=since and since.astimezone()))
-    kept = [journey for journey in found if _wanted(journey, source, to)]
-    if json:
-        as_json([views.study_facts(journey) for journey in kept])
-        return
-    rows = [views.study_row(journey) for journey in kept[:_MOST_ROWS]]
-    if not rows:
-        check_known("source", source, (it.name for it in config.sources))
-        check_known("destination", to, (it.name for it in config.destinations))
-        say("No study fits; `dcmrelay studies` shows all there are.")
-        return
-    table(("part", "source", "opened", "instances", "state", "deliveries"), rows)
-    if len(kept) > _MOST_ROWS:
-        say(f"... and {len(kept) - _MOST_ROWS} more; narrow it with --since, --source or --to")
-
-
 def show(config: Config, what: str, *, json: bool) -> None:
     """Print the whole story of the parts a person means.
 
@@ -68,11 +46,6 @@ def show(config: Config, what: str, *, json: bool) -> None:
         title = f"part {journey.part.id} of study {journey.part.study_instance_uid}: {views.part_state(journey)}"
         say(one_line(title))
         table(("when", "what", "detail"), stories.story(journey))
-
-
-def _wanted(journey: reading.Journey, source: str, to: str) -> bool:
-    destinations = {unit.order["destination"] for unit, _ in journey.deliveries}
-    return source in ("", journey.part.source) and (not to or to in destinations)
 
 
 def _health(config: Config, spool: Spool) -> views.Health:

@@ -10,6 +10,8 @@ from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
 
 Row = dict[str, Any]
+IDENTIFYING = ("patient_id", "accession_number", "study_date")
+"""What tells whom a part is about; shown only to who asked for it."""
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
 
@@ -152,28 +154,21 @@ def part_state(journey: Journey) -> str:
     return "dead letter" if state.status == "held" else "waits for the router"
 
 
-def delivery_state(unit_state: Any) -> str:
-    """One word for where a delivery is: `delivered`, `dead letter (refused)`, `waiting`, `sending`."""
-    if unit_state.status == "final":
-        return str(unit_state.outcome)
-    if unit_state.status == "held":
-        return f"dead letter ({unit_state.dead_letter_class})"
-    if unit_state.status == "working":
-        return "sending" if unit_state.stage == "send" else "de-identifying"
-    return "waiting" + (f", tried {unit_state.tries} times" if unit_state.tries else "")
+def delivery_state(delivery: Row) -> str:
+    """One word for where a delivery is, by its facts: `delivered`, `dead letter (refused)`, `waiting`, `sending`."""
+    if delivery["state"] == "final":
+        return str(delivery["outcome"])
+    if delivery["state"] == "held":
+        return f"dead letter ({delivery['class']})"
+    if delivery["state"] == "working":
+        return "sending" if delivery["stage"] == "send" else "de-identifying"
+    return "waiting" + (f", tried {delivery['tries']} times" if delivery["tries"] else "")
 
 
-def study_row(journey: Journey) -> Row:
-    """A part in a listing."""
-    deliveries = (f"{unit.order['destination']}: {delivery_state(unit.state)}" for unit, _ in journey.deliveries)
-    return {
-        "part": journey.part.id[:SHORT],
-        "source": journey.part.source,
-        "opened": journey.part.opened_at,
-        "instances": "" if journey.manifest is None else len(journey.manifest.instances),
-        "state": part_state(journey),
-        "deliveries": "; ".join(deliveries),
-    }
+def study_row(facts: Row) -> Row:
+    """A part in a listing, by its facts."""
+    deliveries = (f"{delivery['destination']}: {delivery_state(delivery)}" for delivery in facts["deliveries"])
+    return {**facts, "part": facts["part"][:SHORT], "deliveries": "; ".join(deliveries)}
 
 
 def study_facts(journey: Journey) -> Row:

@@ -13,6 +13,7 @@ _MODULES = {
     "router": "consumers.router.__main__",
     "anonymizer": "consumers.anonymizer.__main__",
     "janitor": "consumers.janitor.__main__",
+    "ledger": "consumers.ledger.__main__",
     "sender": "consumers.sender.__main__",
 }
 KINDS = tuple(_MODULES)

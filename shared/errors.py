@@ -6,6 +6,7 @@
     ├── TransientError               may work later: the worker tries again
     │   ├── StorageError             the spool's disk refused (full, I/O error, gone)
     │   ├── BrokerError              RabbitMQ is away or did not confirm
+    │   ├── LedgerError              the ledger's database is away, locked or full: nothing else waits for it
     │   └── PeerError                the other DICOM application
     │       ├── PeerUnreachableError no TCP or TLS connection
     │       ├── PeerRejectedError    A-ASSOCIATE-RJ
@@ -55,6 +56,10 @@ class StorageError(TransientError):
 
 class BrokerError(TransientError):
     """RabbitMQ is away, refused, or did not confirm; the spool's sweep will ring again."""
+
+
+class LedgerError(TransientError):
+    """The ledger's database is away, locked, full or damaged; what it misses it is told again from the spool."""
 
 
 class PeerError(TransientError):

@@ -63,6 +63,11 @@ SWEEP_RUNG = Counter("dcmrelay_sweep_rung_total", "Bells that a sweep rang again
 SPOOL_FREE = Gauge("dcmrelay_spool_free_bytes", "Free space of the spool's file system.")
 UNREADABLE = Counter("dcmrelay_unreadable_messages_total", "Messages that could not be decoded, set aside.")
 UNREADABLE_RECORDS = Gauge("dcmrelay_unreadable_records", "Unfinished units whose records a sweep cannot read.")
+LEDGER_AVAILABLE = Gauge("dcmrelay_ledger_available", "1 while the ledger's database takes entries.")
+LEDGER_ENTRIES = Counter("dcmrelay_ledger_entries_total", "Entries that this worker made in the ledger.")
+LEDGER_CAUGHT_UP = Gauge(
+    "dcmrelay_ledger_caught_up_timestamp_seconds", "When the ledger last had everything that the spool knows."
+)
 WORKER_STARTS = Counter("dcmrelay_worker_starts_total", "Workers started or started again by `up`.", ["worker"])
 WORKER_UP = Gauge("dcmrelay_worker_up", "1 while a worker started by `up` runs.", ["worker"])
 

@@ -10,6 +10,7 @@ import structlog
 
 from shared.errors import UNREADABLE
 from shared.forms import rendition_id
+from shared.spool.accounts import accounts_of_all
 from shared.spool.closing import late_id
 from shared.spool.deliveries import order_from_json
 from shared.spool.parts import decided_deliveries, is_finished, read_manifest, read_part
@@ -74,6 +75,7 @@ def _epitaph(spool: Spool, part_id: str) -> dict[str, object]:
             for unit in units
             if unit is not None
         ],
+        "units": accounts_of_all(spool, part_id),
     }
 
 

@@ -3,7 +3,15 @@
 from grafana_foundation_sdk.models import units
 
 from ops.grafana.panels import PER_MINUTE, PER_SECOND, AnyPanel, Query, lines
-from ops.grafana.queries import destination_outcomes, destination_rate, of_destinations, rate_by, seconds, seconds_by
+from ops.grafana.queries import (
+    destination_outcomes,
+    destination_rate,
+    of_destinations,
+    rate_by,
+    seconds,
+    seconds_by,
+    total_rate,
+)
 
 
 def destinations() -> tuple[AnyPanel, ...]:
@@ -85,6 +93,19 @@ def workers() -> tuple[AnyPanel, ...]:
             "is for; without end: workers die at something, see their logs.",
             Query(rate_by("dcmrelay_sweep_rung_total", "stage", per=60), "{{stage}}"),
             unit=PER_MINUTE,
+        ),
+        lines(
+            "Entries in the ledger",
+            "What happened, entered; none while nothing happens. `dcmrelay ledger log` lists them.",
+            Query(total_rate("dcmrelay_ledger_entries_total", per=60), "entries"),
+            unit=PER_MINUTE,
+        ),
+        lines(
+            "Since the ledger had everything",
+            "Up to a minute is usual. Rising: its database is away, locked or full, see its log. Studies go on, and "
+            "it catches up by itself.",
+            Query("time() - max(dcmrelay_ledger_caught_up_timestamp_seconds)", "behind"),
+            unit=units.Seconds,
         ),
         lines(
             "Associations at the ingress, by how they ended",

@@ -38,7 +38,7 @@ from ops.grafana.queries import (
 )
 
 FILE = Path(__file__).parent / "dashboards" / "overview.json"
-KINDS = ("ingress", "router", "anonymizer", "janitor", "sender")
+KINDS = ("ingress", "router", "anonymizer", "janitor", "ledger", "sender")
 GB = 10**9
 
 
@@ -107,7 +107,8 @@ def _cut_off() -> AnyPanel:
         "Workers that do not answer or have no broker; whether the broker answers; its alarms for memory and disk, "
         "in which it takes no messages. Studies are still accepted into the spool; the sweep rings again when the "
         "broker is back. Records that cannot be read point to a damaged disk: `dcmrelay status`. Foreign messages, "
-        "in the last hour, were not written by a relay of this version: who else uses this broker?",
+        "in the last hour, were not written by a relay of this version: who else uses this broker? Ledger away: "
+        "nothing waits for it, it catches up; its log names the database's error.",
         Query('count(up{job="dcmrelay"} == 0) or vector(0)', "no answer"),
         Query("count(dcmrelay_broker_connected == 0) or vector(0)", "no broker"),
         Query('1 - max(up{job="rabbitmq"})', "broker silent"),
@@ -116,6 +117,7 @@ def _cut_off() -> AnyPanel:
         ),
         Query('max(dcmrelay_unreadable_records{worker="janitor"})', "unreadable records"),
         Query("sum(increase(dcmrelay_unreadable_messages_total[1h]))", "foreign messages"),
+        Query('1 - max(dcmrelay_ledger_available{worker="ledger"})', "ledger away"),
         width=5,
     )
 

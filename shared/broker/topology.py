@@ -11,9 +11,11 @@ from datetime import timedelta
 from typing import get_args
 
 from shared.errors import DeadLetterClass
+from shared.messages import told_if_possible
 
 EVENTS, WORK, DELAY, DEAD = "dcmrelay.events", "dcmrelay.work", "dcmrelay.delay", "dcmrelay.dead"
 UNREADABLE, URGENT = "unreadable", ".urgent"
+LEDGER = "dcmrelay.ledger"
 RUNGS = {
     "1s": timedelta(seconds=1),
     "10s": timedelta(seconds=10),
@@ -69,6 +71,12 @@ def topology(destinations: Iterable[str]) -> Topology:
     queues = [
         Queue(name=queue_of("route"), purpose="parts that wait for the router"),
         Queue(name=queue_of("render"), purpose="deliveries whose rendition is to be made"),
+        Queue(
+            name=LEDGER,
+            purpose="facts for the ledger to look into; the oldest go when nobody does",
+            # Nobody reads them where no ledger runs, and it finds by itself what it was not told.
+            arguments={"x-max-length": 10_000},
+        ),
         *(_rung(name, ttl) for name, ttl in RUNGS.items()),
         *(Queue(name=dead_queue(word), purpose=f"pointers to dead letters, class {word}") for word in _classes()),
         Queue(name=dead_queue(UNREADABLE), purpose="messages that could not be decoded, as they came"),
@@ -78,6 +86,8 @@ def topology(destinations: Iterable[str]) -> Topology:
         Binding(exchange=WORK, queue=queue_of("route"), routing_key="route"),
         Binding(exchange=EVENTS, queue=queue_of("route"), routing_key="study.complete"),
         Binding(exchange=WORK, queue=queue_of("render"), routing_key="render"),
+        # Not study.complete: that must reach the router, and a queue that takes it too would hide that it did not.
+        *(Binding(exchange=EVENTS, queue=LEDGER, routing_key=key) for key in told_if_possible()),
         *(Binding(exchange=DELAY, queue=f"{DELAY}.{name}", headers={"rung": name}) for name in RUNGS),
         *(Binding(exchange=DEAD, queue=dead_queue(word), routing_key=word) for word in (*_classes(), UNREADABLE)),
         *(Binding(exchange=WORK, queue=queue_of(key), routing_key=key) for name in names for key in _keys(name)),

@@ -2,7 +2,7 @@
 
 from shared.config.advice import warnings_of
 from shared.config.callers import Mismatch
-from shared.config.credentials import broker_url
+from shared.config.credentials import broker_url, ledger_url
 from shared.config.loading import find, load, parse
 from shared.config.model import Config
 from shared.config.peers import Destination, Source
@@ -23,6 +23,7 @@ __all__ = [
     "Source",
     "broker_url",
     "find",
+    "ledger_url",
     "load",
     "parse",
     "unbuilt_in",

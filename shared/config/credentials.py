@@ -1,4 +1,4 @@
-"""The broker's complete address: the configuration's URL and a password from the environment or a file."""
+"""Complete addresses of broker and ledger: the configuration's URL and a password from the environment or a file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +10,12 @@ from shared.errors import ConfigError
 
 URL_VARIABLE = "DCMRELAY_BROKER_URL"
 PASSWORD_VARIABLE = "DCMRELAY_BROKER_PASSWORD"  # noqa: S105 (the variable's name)
+LEDGER_URL_VARIABLE = "DCMRELAY_LEDGER_URL"
+LEDGER_PASSWORD_VARIABLE = "DCMRELAY_LEDGER_PASSWORD"  # noqa: S105 (the variable's name)
+_EXAMPLES = {
+    URL_VARIABLE: "amqps://relay:password@host.example:5671/dcmrelay",
+    LEDGER_URL_VARIABLE: "postgresql://relay:password@host.example/dcmrelay",
+}
 
 
 def broker_url(config: Config, environ: Mapping[str, str]) -> str | None:
@@ -25,44 +31,66 @@ def broker_url(config: Config, environ: Mapping[str, str]) -> str | None:
     """
     complete = environ.get(URL_VARIABLE)
     if complete:
-        return _checked(complete)
+        return _checked(complete, URL_VARIABLE, "amqp", "amqps")
     if config.broker.url is None:
         return None
-    password = environ.get(PASSWORD_VARIABLE) or _password_in(config.broker.password_file)
-    return _with_password(config.broker.url, password) if password else config.broker.url
+    password = environ.get(PASSWORD_VARIABLE) or _password_in("broker", config.broker.password_file)
+    return _with_password("broker", config.broker.url, password) if password else config.broker.url
 
 
-def _checked(url: str) -> str:
+def ledger_url(config: Config, environ: Mapping[str, str]) -> str | None:
+    """Return the URL of the ledger's PostgreSQL with its password, for the connection only; never print it.
+
+    $DCMRELAY_LEDGER_URL stands for all of it; else [ledger] url with $DCMRELAY_LEDGER_PASSWORD or password_file.
+
+    Returns:
+        None when no URL is given: the ledger is a file in data_dir then.
+
+    Raises:
+        ConfigError: as `broker_url`.
+    """
+    complete = environ.get(LEDGER_URL_VARIABLE)
+    if complete:
+        return _checked(complete, LEDGER_URL_VARIABLE, "postgresql")
+    if config.ledger.url is None:
+        return None
+    password = environ.get(LEDGER_PASSWORD_VARIABLE) or _password_in("ledger", config.ledger.password_file)
+    return _with_password("ledger", config.ledger.url, password) if password else config.ledger.url
+
+
+def _checked(url: str, variable: str, *schemes: str) -> str:
     try:
-        usable = urlsplit(url).scheme in ("amqp", "amqps") and bool(urlsplit(url).hostname)
+        usable = urlsplit(url).scheme in schemes and bool(urlsplit(url).hostname)
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError((f'${URL_VARIABLE}: is not a URL like "amqps://relay:password@host.example:5671/dcmrelay"',))
+        raise ConfigError((f'${variable}: is not a URL like "{_EXAMPLES[variable]}"',))
     return url
 
 
-def _password_in(path: Path | None) -> str | None:
+def _password_in(section: str, path: Path | None) -> str | None:
     if path is None:
         return None
     try:
         password = path.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
-        raise _refusal(f"{path} cannot be read ({error.strerror}); make it readable for the relay's user") from None
+        text = f"{path} cannot be read ({error.strerror}); make it readable for the relay's user"
+        raise _refusal(section, "password_file", text) from None
     except UnicodeDecodeError:
-        raise _refusal(f"{path} is not UTF-8; write the password as plain text") from None
+        text = f"{path} is not UTF-8; write the password as plain text"
+        raise _refusal(section, "password_file", text) from None
     if not password:
-        raise _refusal(f"{path} is empty; write the password in its first line")
+        raise _refusal(section, "password_file", f"{path} is empty; write the password in its first line")
     return password
 
 
-def _with_password(url: str, password: str) -> str:
+def _with_password(section: str, url: str, password: str) -> str:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     if not at:
-        raise ConfigError((str(within("broker", "url", "names no user for the password; write amqps://USER@host")),))
+        raise _refusal(section, "url", f"names no user for the password; write {parts.scheme}://USER@host")
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
 
 
-def _refusal(text: str) -> ConfigError:
-    return ConfigError((str(within("broker", "password_file", text)),))
+def _refusal(section: str, key: str, text: str) -> ConfigError:
+    return ConfigError((str(within(section, key, text)),))

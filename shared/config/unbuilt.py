@@ -6,7 +6,7 @@ No I/O, no clock, no globals.
 from collections.abc import Iterator
 
 from shared.config.model import Config
-from shared.config.problems import Problem, at, within
+from shared.config.problems import Problem, at
 from shared.config.profiles import NEVER_SENT, Profile
 
 _LATER = "is not built in this version"
@@ -19,8 +19,6 @@ def unbuilt_in(config: Config) -> tuple[Problem, ...]:
 
 
 def _of_the_relay(config: Config) -> Iterator[Problem]:
-    if config.ledger.url is not None:
-        yield within("ledger", "url", f"{_LATER}; remove it, `studies` and `show` read the spool")
     if config.notify:
         yield Problem("[[notify]]", f"{_LATER}; remove it and alert on the metrics")
     for check in config.checks:

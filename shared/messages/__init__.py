@@ -9,6 +9,7 @@ from shared.messages.events import (
     StudyReplayed,
     StudyRouted,
     encode_event,
+    told_if_possible,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "decode_bell",
     "encode_bell",
     "encode_event",
+    "told_if_possible",
 ]

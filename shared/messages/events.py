@@ -73,6 +73,11 @@ class StudyReplayed(Event):
     routing_key: ClassVar[str] = "study.replayed"
 
 
+def told_if_possible() -> tuple[str, ...]:
+    """The routing keys of the facts that are no bells."""
+    return tuple(kind.routing_key for kind in Event.__subclasses__() if not kind.must_arrive)
+
+
 def encode_event(event: Event) -> bytes:
     """The message body: JSON with the version and the event's fields."""
     return json.dumps({"v": VERSION, "event": event.routing_key, **asdict(event)}, separators=(",", ":")).encode()

@@ -66,9 +66,14 @@ class Units:
         state = from_json(self._read(unit, numbers[-1]))
         return Unit(id=unit, order=first["order"], state=state, made_at=from_json(first).at, facts={})
 
-    def history(self, unit: str) -> list[State]:
-        """All records, oldest first: the unit's story."""
-        return [from_json(self._read(unit, n)) for n in self._numbers(unit)]
+    def history(self, unit: str, since: int = 0) -> list[State]:
+        """All records, or those from number `since` on, oldest first: the unit's story."""
+        return [from_json(self._read(unit, n)) for n in self._numbers(unit) if n >= since]
+
+    def order(self, unit: str) -> Mapping[str, Any] | None:
+        """What a unit is, from its record 0; None when there is no such unit."""
+        numbers = self._numbers(unit)
+        return self._read(unit, numbers[0])["order"] if numbers else None
 
     def append(self, unit: str, state: State) -> None:
         """Write the next record.

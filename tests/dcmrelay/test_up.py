@@ -68,8 +68,10 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 def test_up_runs_every_worker_keeps_it_running_and_stops_them_all(up: Up, command: Command) -> None:
     assert f"READY: DICOM on 127.0.0.1:{up.config.ingress.listen[0].port} as DCMRELAY, 2 destinations" in up.said()
-    workers = eventually(lambda: len(up.workers()) == 6 and up.workers(), seconds=20)
-    assert sorted(workers) == ["anonymizer", "ingress", "janitor", "router", "sender archive", "sender reading"]
+    workers = eventually(lambda: len(up.workers()) == 7 and up.workers(), seconds=20)
+    assert sorted(workers) == [
+        "anonymizer", "ingress", "janitor", "ledger", "router", "sender archive", "sender reading",
+    ]  # fmt: skip
     assert answers(*listening(up.config)[0])
 
     targets = json.loads((up.config.relay.data_dir / "run/prometheus-targets.json").read_text())
@@ -101,7 +103,7 @@ def test_killed_up_leaves_no_worker_and_starts_again_at_once(up: Up) -> None:
     up.process.wait()
     up.start()
     up.wait_ready()
-    assert len(eventually(lambda: len(up.workers()) == 6 and up.workers(), seconds=20)) == 6
+    assert len(eventually(lambda: len(up.workers()) == 7 and up.workers(), seconds=20)) == 7
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path, command: Command) -> None:

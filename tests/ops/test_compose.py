@@ -17,7 +17,7 @@ from tests.ops.promql import PROJECT
 
 COMPOSE = PROJECT / "docker-compose.yml"
 DOCKERFILE = PROJECT / "Dockerfile"
-WORKERS = ("ingress", "router", "anonymizer", "janitor", "sender")
+WORKERS = ("ingress", "router", "anonymizer", "janitor", "ledger", "sender")
 
 
 def development_tool(name: str) -> str:
@@ -90,7 +90,7 @@ def test_a_worker_sees_the_one_spool_and_has_time_to_stop(name: str) -> None:
     assert service["depends_on"] == {"rabbitmq": {"condition": "service_healthy"}}
 
 
-@pytest.mark.parametrize("name", ["router", "anonymizer", "janitor", "sender"])
+@pytest.mark.parametrize("name", ["router", "anonymizer", "janitor", "ledger", "sender"])
 def test_a_worker_that_scales_has_no_port_and_no_name_of_its_own(name: str) -> None:
     assert not {"ports", "container_name", "hostname"} & services()[name].keys()
 

@@ -143,8 +143,8 @@ def test_prometheus_reaches_every_worker_and_the_broker(watched: Watched) -> Non
     targets = json.loads((watched.folder / "var/run/prometheus-targets.json").read_text(encoding="utf-8"))
     # The broker is scraped twice: for itself, and for its queues.
     assert eventually(lambda: watched.asked("sum(up)") == [len(targets) + 1], seconds=20)
-    # ingress, router, anonymizer, janitor, and a sender for each of the two destinations
-    assert sorted(watched.asked(dict(queries(OVERVIEW))["Workers that answer"])) == [1, 1, 1, 1, 2]
+    # ingress, router, anonymizer, janitor, ledger, and a sender for each of the two destinations
+    assert sorted(watched.asked(dict(queries(OVERVIEW))["Workers that answer"])) == [1, 1, 1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(("title", "expr"), QUERIES)

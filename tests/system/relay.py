@@ -239,7 +239,7 @@ class Relay:
 
     def _command(self, *arguments: str | Path) -> list[str]:
         command, *rest = map(str, arguments)
-        words = [command, rest.pop(0)] if command == "dead" else [command]
+        words = [command, rest.pop(0)] if command in ("dead", "ledger") and rest else [command]
         return [sys.executable, "-m", "dcmrelay", *words, "--config", str(self.config), *rest]
 
     def _environment(self) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """A patient called CANARY goes every way through the relay, failures included, and is found only where it must be."""
 
+import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,7 +148,8 @@ def test_no_canary_is_in_logs_or_metrics(aviary: Aviary) -> None:
     assert "CANARY" not in aviary.relay.log
     metrics = aviary.relay.metrics()
     assert set(metrics) == {
-        "up", "ingress", "router", "anonymizer", "janitor", "sender archive", "sender picky", "sender reading",
+        "up", "ingress", "router", "anonymizer", "janitor", "ledger",
+        "sender archive", "sender picky", "sender reading",
     }  # fmt: skip
     assert all("dcmrelay_" in text and "CANARY" not in text for text in metrics.values())
 
@@ -162,11 +166,30 @@ def test_no_canary_is_in_a_message(aviary: Aviary) -> None:
     assert not [text for _, text in (*heard, *dead) if "CANARY" in text]
 
 
-def test_the_data_folder_holds_canaries_only_in_instances_as_received(aviary: Aviary) -> None:
-    files = [path for path in aviary.relay.data.rglob("*") if path.is_file()]
+def test_the_data_folder_holds_canaries_only_in_instances_as_received_and_the_ledger(aviary: Aviary) -> None:
+    files = [path for path in aviary.relay.data.rglob("*") if path.is_file() and "ledger.sqlite" not in path.name]
     assert not [path for path in files if "CANARY" in str(path.relative_to(aviary.relay.data)).upper()]
     holding = {path.parent.name for path in files if CANARY in path.read_bytes()}
     assert holding == {"instances"}
+
+
+def test_the_ledger_holds_canaries_only_among_the_patients(aviary: Aviary) -> None:
+    with closing(sqlite3.connect(aviary.relay.data / "ledger.sqlite")) as database:
+        tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+        held = {name: str(database.execute(f"select * from {name}").fetchall()) for name in tables}
+    assert {"entries", "parts", "deliveries", "days", "patients"} <= held.keys()
+    assert {name for name, text in held.items() if "CANARY" in text} == {"patients"}
+
+
+def test_who_searches_for_a_canary_is_answered_and_recorded_without_the_name(aviary: Aviary) -> None:
+    found = aviary.relay.run("studies", "--patient", "canary pat", "--json")
+    assert len(json.loads(found.stdout)) == 3
+    assert "CANARY" not in found.stdout + found.stderr
+    told = aviary.relay.run("ledger", "log", "--json")
+    assert "searched" in told.stdout
+    assert "canary" not in (told.stdout + told.stderr).lower()
+    (search,) = json.loads(aviary.relay.run("ledger", "log", "--searched", "CANARY^PAT", "--json").stdout)
+    assert (search["kind"], search["content"]["found"]) == ("searched", 3)
 
 
 def _uids_of(files: list[Path]) -> Iterator[bytes]:

@@ -5,21 +5,25 @@
 
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from shared.spool.spool import Spool
+from tests.consumers.ledger.ledgers import in_spool
 from tests.peers import StoreScp, store_scp, tool
 from tests.support import eventually
 from tests.system.images import all_hashes
 from tests.system.relay import PROFILE, Relay, destination, relay_in, route
 from tests.system.streams import Stream
 
-WORKERS = ("ingress", "router", "anonymizer", "janitor", "sender archive")
+WORKERS = ("ingress", "router", "anonymizer", "janitor", "ledger", "sender archive")
 
 
 @dataclass
@@ -49,6 +53,14 @@ class Flow:
         clean = all_hashes(self.reading.files())
         assert len(clean) == len(plain)
         assert {len(different) for different in clean.values()} == {1}
+        self.is_remembered()
+
+    def is_remembered(self) -> None:
+        """The ledger has every record of the spool once, by itself, within a round or two."""
+        spool = Spool(self.relay.data / "spool")
+        eventually(lambda: _remembered(self.relay.data / "ledger.sqlite") == in_spool(spool), 70)
+        verdict = self.relay.run("ledger", "verify")
+        assert (verdict.returncode, verdict.stderr) == (0, "")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +78,13 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
         )
         relay.start()
         yield Flow(relay, archive, reading)
+
+
+def _remembered(file: Path) -> set[tuple[str, int]]:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        found = database.execute("select unit, n from entries").fetchall()
+    assert len(found) == len(set(found))
+    return {(unit, n) for unit, n in found if unit[0] in "pd"}
 
 
 def _restarted(pids: Callable[[], list[int]], killed: int) -> float:

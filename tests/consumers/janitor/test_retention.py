@@ -78,6 +78,9 @@ def test_a_finished_part_goes_after_its_retention_and_leaves_a_tombstone(spool: 
     assert expire(spool, RETENTION) == 1
     assert left(spool) == [f"tombstones/{part.id}.json"]
     epitaph = spool.read_json(f"tombstones/{part.id}.json")
+    assert epitaph is not None
+    told = {unit: [account["n"] for account in accounts] for unit, accounts in epitaph.pop("units").items()}
+    assert told == {part.id: [0, 1, 2], deliveries[0]: [0, 1, 2], deliveries[1]: [0, 1, 2]}
     assert epitaph == {
         "part": part.id,
         "source": "ct-1",
@@ -88,7 +91,7 @@ def test_a_finished_part_goes_after_its_retention_and_leaves_a_tombstone(spool: 
             for delivery, name in zip(deliveries, ("archive", "research"), strict=True)
         ],
     }
-    assert "CANARY" not in json.dumps(epitaph)
+    assert "CANARY" not in json.dumps(spool.read_json(f"tombstones/{part.id}.json"))
 
 
 @pytest.mark.parametrize("unfinished", ["waits", "is held", "has no decision"])

@@ -173,7 +173,6 @@ def test_everything_unbuilt_in_the_full_example_is_named() -> None:
 @pytest.mark.parametrize(
     ("more", "place"),
     [
-        ('[ledger]\nurl = "postgresql://relay@db/relay"', "[ledger] key url"),
         (
             '[profile.p]\noptions = ["clean-pixel-data"]\n[[route]]\nname = "r"\nto = ["outside"]\nprofile = "p"',
             "profile 'p' key options",

@@ -1,0 +1,1 @@
+"""The ledger: the queryable record of what happened, in SQL; a witness, never a point of failure."""
