@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dcmrelay import dead
+from dcmrelay import dead, reconciling
 from dcmrelay.child import end_with_parent
 from dcmrelay.options import ConfigFile, Json
 from dcmrelay.output import complain, say
@@ -27,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(dead.app, name="dead")
+app.command()(reconciling.reconcile)
 
 
 def main() -> None:

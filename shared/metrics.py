@@ -56,6 +56,19 @@ DEAD_LETTERS_NOW = Gauge("dcmrelay_dead_letters_now", "Dead letters that wait fo
 SWEEP_SECONDS = Histogram("dcmrelay_sweep_seconds", "Time a sweep took.", buckets=_SECONDS)
 SWEEP_RUNG = Counter("dcmrelay_sweep_rung_total", "Bells that a sweep rang again.", ["stage"])
 SPOOL_FREE = Gauge("dcmrelay_spool_free_bytes", "Free space of the spool's file system.")
+SPOOL_FILLING = Gauge(
+    "dcmrelay_spool_filling_bytes_per_second", "How fast the spool's disk fills, by the last hours; negative: empties."
+)
+SPOOL_FULL_IN = Gauge(
+    "dcmrelay_spool_full_in_seconds", "Until min_free is reached at that rate and nothing is accepted; +Inf: never."
+)
+OPTIONAL_HELD = Gauge(
+    "dcmrelay_optional_held_bytes", "Bytes that lie in the spool only for optional copies that are not delivered."
+)
+SCRUBBED = Counter("dcmrelay_scrubbed_bytes_total", "Stored bytes that were read again to see whether they are whole.")
+DAMAGED = Gauge("dcmrelay_damaged_files", "Stored files found damaged whose part is still there.")
+ORPHANS = Gauge("dcmrelay_orphans", "What killed processes or a damaged disk left, at the last daily look.", ["kind"])
+UNEXPLAINED = Gauge("dcmrelay_unexplained", "Findings of the last daily report that records do not explain.")
 UNREADABLE = Counter("dcmrelay_unreadable_messages_total", "Messages that could not be decoded, set aside.")
 UNREADABLE_RECORDS = Gauge("dcmrelay_unreadable_records", "Unfinished units whose records a sweep cannot read.")
 WORKER_STARTS = Counter("dcmrelay_worker_starts_total", "Workers started or started again by `up`.", ["worker"])
@@ -76,6 +89,7 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
         (BYTES_SENT, "destination", {}),
         (DELIVERIES, "destination", {"outcome": ("delivered", "dropped", "dead_letter")}),
     ),
+    "janitor": ((DELIVERIES, "destination", {"outcome": ("failed",)}),),
 }
 _STAGES = {"router": "route", "anonymizer": "render", "sender": "send"}
 

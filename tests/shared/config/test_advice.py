@@ -102,10 +102,6 @@ def test_a_calendar_that_is_always_open_needs_no_holiday() -> None:
             "[spool] key retention: 6d is shorter than relay.follow, 7d; keep it as long",
         ),
         (
-            ROUTE + '[spool]\noptional_max = "20%"',
-            "[spool] key optional_max: has no effect in this version; watch the disk",
-        ),
-        (
             ROUTE + 'accepted_within = "1h"',
             "route 'plain' key accepted_within: has no effect in this version; look at dcmrelay_waiting instead",
         ),
