@@ -14,7 +14,6 @@
     │       └── ProtocolError        broke PS3.7 or PS3.8, or a bound of ours
     ├── PermanentError               never will work as it stands: becomes a dead letter of the class it names
     │   └── DataSetError             bytes that cannot be read as a DICOM data set
-    ├── RemovalError                 a finished part's bytes are going: nothing can be sent of it any more
     ├── SupersededError              somebody else wrote the unit's next record: stop, touch nothing
     └── HandedBackError              the process was told to stop: leave the unit as if it had not begun
 
@@ -116,10 +115,6 @@ class DataSetError(PermanentError):
 
 # What looking at one unit may raise: damaged records, or a disk that refuses just now. Others are looked at still.
 UNREADABLE = (ValueError, TypeError, KeyError, OSError, DataSetError, StorageError)
-
-
-class RemovalError(DcmrelayError):
-    """The bytes of a finished part are being removed, or are gone; only its source can send it again."""
 
 
 class SupersededError(DcmrelayError):

@@ -18,7 +18,7 @@ from shared.forms import rendition_id
 from shared.spool.closing import late_id
 from shared.spool.deliveries import order_from_json
 from shared.spool.parts import Manifest, decided_deliveries, is_finished, read_manifest, read_part
-from shared.spool.removal import begin, has_begun, last_change, tombstone
+from shared.spool.removal import begin, has_begun, last_change, outcome_of, tombstone
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
@@ -110,7 +110,7 @@ def _may_go(spool: Spool, part_id: str, retention: timedelta) -> bool:
         begin(spool, part_id, state)
         if is_finished(spool, part_id):
             return True
-        # Somebody made work of it without asking `keep`: it goes on as if nothing had begun.
+        # Somebody made work of it and no record in its own series: it goes on as if nothing had begun.
         log.error("not_removed", part=part_id, why="work was made of it meanwhile")
         spool.parts.append(part_id, replace(state, n=state.n + 2, at=spool.now(), facts={}))
     except SupersededError:
@@ -127,7 +127,7 @@ def _epitaph(spool: Spool, part_id: str) -> dict[str, object]:
         "source": part.source if part else "",
         "opened_at": part.opened_at.isoformat() if part else "",
         "removed_at": spool.now().isoformat(),
-        "outcome": state.outcome if state else "",
+        "outcome": outcome_of(state) if state else "",
         "instances": len(manifest.instances) if manifest else 0,
         "duplicates": len(manifest.duplicates) if manifest else 0,
         "deliveries": [_line(unit, manifest) for unit in units if unit is not None],

@@ -195,8 +195,8 @@ def _spool() -> tuple[AnyPanel, ...]:
         ),
         lines(
             "Held for optional copies",
-            "Bytes that only optional destinations still want. Beyond `[spool] optional_max` of the disk the oldest are "
-            "given up as failed, so that they keep no study out.",
+            "Bytes that only optional destinations still want. Beyond `[spool] optional_max` of the disk the oldest "
+            "are given up as failed, so that they keep no study out.",
             Query('max(dcmrelay_optional_held_bytes{worker="janitor"})', "held"),
             unit=units.BytesSI,
             width=6,

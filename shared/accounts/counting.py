@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from shared.spool.removal import outcome_of
 from shared.spool.states import State
 
-WORDS = ("delivered", "waiting", "held", "refused", "dropped", "discarded", "failed", "unexplained")
-"""What may be true of an instance for a destination, in the order of a report's columns."""
+WORDS = ("delivered", "elsewhere", "waiting", "held", "refused", "dropped", "discarded", "failed", "unexplained")
+"""What may be true of an instance for a destination, in the order of a report's columns; `elsewhere`: another delivery
+brought it."""
 
+_ANSWERS = ("delivered", "elsewhere", "refused", "held", "dropped")
 _GIVEN_UP = ("discarded", "failed")
 _PART_OUTCOMES = {"routed": "routed", "discarded": "discarded"}
 
@@ -28,7 +31,7 @@ def words_of_delivery(state: State, facts: Mapping[str, Any], count: int) -> Cou
         By word; their sum is `count`. An index that the part does not have is unexplained on top of that.
     """
     found = Counter(_word(state, facts, str(index)) for index in range(count))
-    answered = {index for word in ("delivered", "refused", "held", "dropped") for index in facts.get(word, {})}
+    answered = {index for word in _ANSWERS for index in facts.get(word, {})}
     found["unexplained"] += len(answered - {str(index) for index in range(count)})
     return +found
 
@@ -38,12 +41,12 @@ def word_of_part(state: State | None) -> str:
     if state is None:
         return "waiting"
     if state.status == "final":
-        return _PART_OUTCOMES.get(state.outcome, "unexplained")
+        return _PART_OUTCOMES.get(outcome_of(state), "unexplained")
     return "held" if state.status == "held" else "waiting"
 
 
 def _word(state: State, facts: Mapping[str, Any], index: str) -> str:
-    for word in ("delivered", "dropped"):
+    for word in ("delivered", "elsewhere", "dropped"):
         if index in facts.get(word, {}):
             return word
     if state.status == "final":

@@ -1,9 +1,9 @@
 """The removal of a finished part begins with a record in the part's own series: who makes the next record has won.
 
-So a part is never removed and sent again at once. Whoever makes new work of a finished part calls `keep` first; it
-stops a removal that has not begun, and is refused when one has.
+So a part is never removed and sent again at once. Whoever makes new work of a finished part makes the part's next
+record too: it stops a removal that has not begun, and finds that the part is `removed` when one has.
 
-parts/<id>/<n>.json       at stage `removal`: the part is about to go
+parts/<id>/<n>.json       with the outcome `removed`: the part is about to go; the fact `was` is its outcome before
 tombstones/<id>.json      what it was; stays
 """
 
@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from shared.errors import RemovalError, SupersededError
 from shared.spool.parts import decided_deliveries
 from shared.spool.spool import Spool
 from shared.spool.states import State
 
-REMOVAL = "removal"
+REMOVED = "removed"
 
 
 def tombstone(part_id: str) -> str:
@@ -28,7 +27,7 @@ def has_begun(spool: Spool, part_id: str) -> bool:
     """Whether a part is being removed, or was."""
     state = spool.parts.newest(part_id)
     # Its records go last and the newest first, so a tombstone says more than they do.
-    return (state is not None and state.stage == REMOVAL) or spool.store.path(tombstone(part_id)).exists()
+    return (state is not None and state.outcome == REMOVED) or spool.store.path(tombstone(part_id)).exists()
 
 
 def begin(spool: Spool, part_id: str, state: State) -> None:
@@ -40,35 +39,17 @@ def begin(spool: Spool, part_id: str, state: State) -> None:
         state: its newest record, read before it was found to be finished.
 
     Raises:
-        SupersededError: somebody keeps the part, or removes it already.
+        SupersededError: somebody makes new work of the part, or removes it already.
     """
-    going = replace(state, n=state.n + 1, stage=REMOVAL, at=spool.now(), facts={}, reason="", by="")
+    going = replace(
+        state, n=state.n + 1, at=spool.now(), outcome=REMOVED, facts={"was": state.outcome}, reason="", by=""
+    )
     spool.parts.append(part_id, going)
 
 
-def keep(spool: Spool, part_id: str, *, by: str, why: str) -> None:
-    """Keep a finished part for another retention from now, so that new deliveries of it can be made.
-
-    Args:
-        spool: the spool.
-        part_id: the part; nothing happens when it is not finished, for then nobody removes it.
-        by: who wants it.
-        why: their words for the record.
-
-    Raises:
-        RemovalError: its removal has begun: its bytes are going, or gone.
-    """
-    while not has_begun(spool, part_id):
-        state = spool.parts.newest(part_id)
-        if state is None or state.status != "final":
-            return
-        kept = replace(state, n=state.n + 1, at=spool.now(), facts={"kept": True}, reason=why, by=by)
-        try:
-            spool.parts.append(part_id, kept)
-        except SupersededError:
-            continue
-        return
-    raise RemovalError(f"part {part_id[:10]} is over and its bytes are being removed; have its source send it again")
+def outcome_of(state: State) -> str:
+    """What became of a part, whether or not it is being removed."""
+    return str(state.facts.get("was", "")) if state.outcome == REMOVED else state.outcome
 
 
 def last_change(spool: Spool, part_id: str) -> datetime:

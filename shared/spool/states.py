@@ -18,7 +18,7 @@ class State:
 
     Args:
         n: number of the record, from 0.
-        stage: `route`, `removal` (a part), `render`, `send`, `verify` (a delivery).
+        stage: `route` (a part), `render`, `send`, `verify` (a delivery).
         status: `waiting` for a worker, `working`, `held` for a person (a dead letter), `final`.
         at: when the record was written.
         due: a waiting unit is not to be worked on before.

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 
 from consumers.janitor.retention import expire
 from consumers.janitor.sweep import sweep
-from shared.errors import RemovalError
+from shared.errors import SupersededError
 from shared.forms import rendition_id
+from shared.outcomes import Done
 from shared.spool import states
 from shared.spool.closing import close_part, late_id
 from shared.spool.parts import Part, read_manifest, read_part
-from shared.spool.removal import has_begun, keep
+from shared.spool.removal import REMOVED, has_begun
 from shared.spool.renditions import output_name, put_proofs
 from shared.spool.spool import Spool
 from tests.shared.spool.examples import (
@@ -32,6 +34,7 @@ from tests.shared.spool.examples import (
     new_spool,
     put_instance,
     routed,
+    settle,
 )
 
 RETENTION = timedelta(days=7)
@@ -202,6 +205,18 @@ def test_a_folder_that_is_no_day_is_passed_over(spool: Spool, clock: Clock) -> N
     assert left(spool) == ["done/notes/x", f"tombstones/{part.id}.json"]
 
 
+def ordered_again(spool: Spool, part_id: str) -> bool:
+    """Whether a person could order a finished part once more: by the part's next record, as `resend` does."""
+    state = spool.parts.newest(part_id)
+    if state is None or (state.status, state.outcome) != ("final", "routed"):
+        return False
+    try:
+        spool.parts.append(part_id, replace(state, n=state.n + 1, status="waiting", outcome="", at=spool.now()))
+    except SupersededError:
+        return False
+    return True
+
+
 def test_a_part_whose_removal_has_begun_cannot_be_sent_again(spool: Spool, clock: Clock) -> None:
     part, deliveries = finished(spool)
     clock.now = LONG_AFTER
@@ -210,26 +225,24 @@ def test_a_part_whose_removal_has_begun_cannot_be_sent_again(spool: Spool, clock
         expire(new_spool(spool.store.root, clock, steps), RETENTION)
     assert has_begun(spool, part.id)
     assert steps.seen[1] == f"after parts/{part.id}/00000003.json"
-    with pytest.raises(RemovalError, match="have its source send it again"):
-        keep(spool, part.id, by="ann", why="lost over there")
+    state = spool.parts.newest(part.id)
+    assert state is not None
+    assert (state.status, state.outcome) == ("final", REMOVED)
+    assert not ordered_again(spool, part.id)
     expire(spool, RETENTION)
-    with pytest.raises(RemovalError):
-        keep(spool, part.id, by="ann", why="lost over there")
+    assert not ordered_again(spool, part.id)
     assert spool.deliveries.newest(deliveries[0]) is None
 
 
 def test_who_wants_a_part_again_first_stops_its_removal(spool: Spool, clock: Clock) -> None:
-    part, [first, _] = finished(spool)
+    part, _ = finished(spool)
     clock.now = LONG_AFTER
-    keep(spool, part.id, by="ann", why="lost over there")
-    assert expire(spool, RETENTION) == 0
-    reopened = spool.deliveries.newest(first)
-    assert reopened is not None
-    spool.deliveries.append(first, states.released(reopened, now=clock.now, by="ann", why="lost over there"))
+    assert ordered_again(spool, part.id)
     clock.now += RETENTION * 9
     assert expire(spool, RETENTION) == 0
     assert has_bytes(spool, part.id)
-    delivered(spool, first)
+    settle(spool, part.id, Done(outcome="routed"))
+    assert expire(spool, RETENTION) == 0
     clock.now += RETENTION
     assert expire(spool, RETENTION) == 1
 
@@ -245,23 +258,30 @@ def test_a_part_wanted_again_at_any_step_of_its_removal_is_kept_whole_or_refused
         def wanting(what: str, steps: Steps = steps, k: int = k, part: Part = part) -> None:
             steps(what)
             if len(steps.seen) == k:
-                try:
-                    keep(spool, part.id, by="ann", why="again")
-                    outcomes.append("kept")
-                except RemovalError:
-                    outcomes.append("refused")
+                outcomes.append(ordered_again(spool, part.id))
 
         expire(new_spool(spool.store.root, clock, wanting), RETENTION)
-        assert has_bytes(spool, part.id) if outcomes[-1] == "kept" else read_part(spool, part.id) is None
+        assert has_bytes(spool, part.id) if outcomes[-1] else read_part(spool, part.id) is None
+        if outcomes[-1]:
+            settle(spool, part.id, Done(outcome="routed"))
         clock.now += RETENTION * 2
         expire(spool, RETENTION)
-    assert set(outcomes) == {"kept", "refused"}
+    assert outcomes == [True] + [False] * 10
 
 
-def test_an_unfinished_part_needs_nobody_to_keep_it(spool: Spool) -> None:
-    part = closed(spool)
-    keep(spool, part.id, by="ann", why="again")
-    assert len(spool.parts.history(part.id)) == 1
+def test_work_made_of_a_part_behind_its_back_stops_its_removal_too(spool: Spool, clock: Clock) -> None:
+    part, [first, _] = finished(spool)
+    clock.now = LONG_AFTER
+
+    def reopening(what: str) -> None:
+        if what == f"after parts/{part.id}/00000003.json":
+            state = spool.deliveries.newest(first)
+            assert state is not None
+            spool.deliveries.append(first, states.released(state, now=clock.now, by="ann", why="lost over there"))
+
+    assert expire(new_spool(spool.store.root, clock, reopening), RETENTION) == 0
+    assert not has_begun(spool, part.id)
+    assert has_bytes(spool, part.id)
 
 
 def test_retention_counts_from_the_last_delivery_that_became_final(spool: Spool, clock: Clock) -> None:
