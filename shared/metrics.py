@@ -34,6 +34,9 @@ INSTANCES_SENT = Counter(
 )
 BYTES_SENT = Counter("dcmrelay_sent_bytes_total", "Data set bytes a destination took.", ["destination"])
 DELIVERIES = Counter("dcmrelay_deliveries_total", "Deliveries settled, by outcome.", ["destination", "outcome"])
+KEPT_NOTHING = Counter(
+    "dcmrelay_not_kept_total", "Instances a destination answered with success and does not have.", ["destination"]
+)
 RETRIES = Counter("dcmrelay_retries_total", "Tries that failed and will be repeated.", ["stage"])
 DEAD_LETTERS = Counter("dcmrelay_dead_letters_total", "Parts and deliveries that became dead letters.", ["class"])
 STEP_SECONDS = Histogram(
@@ -87,6 +90,7 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
     "sender": (
         (INSTANCES_SENT, "destination", {"outcome": ("delivered", "refused", "held", "transient", "unknown")}),
         (BYTES_SENT, "destination", {}),
+        (KEPT_NOTHING, "destination", {}),
         (DELIVERIES, "destination", {"outcome": ("delivered", "dropped", "dead_letter")}),
     ),
     "janitor": ((DELIVERIES, "destination", {"outcome": ("failed",)}),),

@@ -152,14 +152,15 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(tmp_path: Path, ae_title: str = "ORTHANC") -> Iterator[Orthanc]:
-    """Runs an Orthanc whose storage is in tmp_path/<AE title>."""
+def orthanc(tmp_path: Path, ae_title: str = "ORTHANC", *, lua: str = "") -> Iterator[Orthanc]:
+    """Runs an Orthanc whose storage is in tmp_path/<AE title>; `lua` is a script of its own for it."""
     directory = tmp_path / ae_title
     directory.mkdir()
     dicom_port = free_port()
 
     def command(http_port: int) -> list[str | Path]:
         file = directory / "orthanc.json"
+        (directory / "filter.lua").write_text(lua, encoding="utf-8")
         file.write_text(
             json.dumps(_orthanc_configuration(directory, ae_title, dicom_port, http_port)), encoding="utf-8"
         )
@@ -191,6 +192,8 @@ def _orthanc_configuration(directory: Path, ae_title: str, dicom_port: int, http
         "DicomPort": dicom_port,
         "DicomAlwaysAllowEcho": True,
         "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
+        "LuaScripts": [str(directory / "filter.lua")],
         "UnknownSopClassAccepted": True,
     }
 

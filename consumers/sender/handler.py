@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from consumers.sender.parcel import Parcel, pack
 from consumers.sender.sending import Pace, Sending, contexts_for, within
 from consumers.sender.verdict import verdict
+from consumers.sender.verification import Verification
 from shared import tls
 from shared.config.peers import Destination
 from shared.dimse import Timeouts, request
@@ -47,6 +48,7 @@ class Sender:
         self._spool, self._destination, self._may_send = spool, destination, may_send
         self._pace, self._timeouts = Pace(destination.max_rate, stopping), timeouts
         self._tls = tls.of_destination(destination)
+        self._verification = Verification(spool, destination, timeouts, self._tls)
 
     def handle(self, claim: Claim) -> Outcome:
         """Send what is left of a delivery."""
@@ -63,7 +65,7 @@ class Sender:
                 return Later(why)
             if parcel.left(claim.facts):
                 return Next("send")
-        return verdict(claim.facts, parcel.count)
+        return self._verification.look(claim, order, parcel) or verdict(claim.facts, parcel.count)
 
     def _sending(self, claim: Claim) -> Sending:
         return Sending(

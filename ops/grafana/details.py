@@ -11,8 +11,10 @@ def destinations() -> tuple[AnyPanel, ...]:
     return (
         lines(
             "Instances answered, by outcome",
-            "What the destination answered to C-STORE. Refusals: `dcmrelay dead list` quotes the status.",
+            "What the destination answered to C-STORE. Refusals: `dcmrelay dead list` quotes the status. Not kept: it "
+            "answered success, and C-FIND (`verify`) does not find them there: call its people.",
             Query(destination_outcomes("dcmrelay_instances_sent_total"), "{{destination}}: {{outcome}}"),
+            Query(destination_rate("dcmrelay_not_kept_total"), "{{destination}}: not kept"),
             unit=PER_SECOND,
         ),
         lines(

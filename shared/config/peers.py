@@ -84,6 +84,8 @@ class Destination(Table):
         deidentified_only: takes nothing without proof of de-identification.
         max_rate: bytes per second, None for no limit.
         alert_after: a person is told when something has waited this long.
+        verify: how it is asked whether it has what it answered with success for, before a delivery is final.
+        verify_within: what it has not after that long is a dead letter.
     """
 
     name: Name
@@ -96,6 +98,7 @@ class Destination(Table):
     max_rate: Rate | None = None
     alert_after: Duration | None = None
     verify: Literal["none", "c-find", "storage-commitment"] = "none"
+    verify_within: Duration = timedelta(hours=1)
     retry: Retry = Retry()
     tls: DestinationTls | None = None
 
