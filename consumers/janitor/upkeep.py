@@ -32,34 +32,41 @@ class Upkeep:
         self._spool, self._config = spool, config
         self._optional = OptionalCopies(spool)
         self._expired_at = self._bounded_at = -math.inf
+        self._rate: float | None = None
 
     def tend(self) -> None:
-        """Do what is due; what the disk refuses is logged and done the next time."""
-        try:
-            self._forecast()
-            now = time.monotonic()
-            if now - self._bounded_at >= OPTIONAL_SECONDS:
-                self._bounded_at = now
-                most = self._config.spool.optional_max * self._disk().total
-                metrics.OPTIONAL_HELD.set(self._optional.bound(int(most)))
-            if now - self._expired_at >= RETENTION_SECONDS or self.is_short():
-                self._expired_at = now
-                expire(self._spool, self._config.spool.retention, self.is_short)
-                self._spool.store.clear_drafts()
-        except UNREADABLE as error:
-            log.error("not_cleared", why=str(error) if isinstance(error, StorageError) else type(error).__name__)
+        """Do what is due; what the disk refuses is logged and done the next time, and keeps back nothing else."""
+        for act in (self._make_room, self._bound_optional, self._forecast):
+            try:
+                act()
+            except UNREADABLE as error:
+                log.error("not_tended", why=str(error) if isinstance(error, StorageError) else type(error).__name__)
 
     def is_short(self) -> bool:
         """Whether the disk has hardly more room than modalities need to be accepted."""
         return self._disk().free < self._config.ingress.min_free * _SHORT_BELOW
 
+    def _make_room(self) -> None:
+        now = time.monotonic()
+        if now - self._expired_at >= RETENTION_SECONDS or self.is_short():
+            self._expired_at = now
+            expire(self._spool, self._config.spool.retention, self.is_short)
+            self._spool.store.clear_drafts()
+
+    def _bound_optional(self) -> None:
+        now = time.monotonic()
+        if now - self._bounded_at >= OPTIONAL_SECONDS:
+            self._bounded_at = now
+            most = self._config.spool.optional_max * self._disk().total
+            metrics.OPTIONAL_HELD.set(self._optional.bound(int(most)))
+
     def _forecast(self) -> None:
         free = self._disk().free
         metrics.SPOOL_FREE.set(free)
-        trend.note(self._spool, free)
-        rate = trend.bytes_per_second(self._spool)
-        left = trend.full_in(free, self._config.ingress.min_free, rate)
-        metrics.SPOOL_FILLING.set(rate or 0)
+        if trend.note(self._spool, free):
+            self._rate = trend.bytes_per_second(self._spool)
+        left = trend.full_in(free, self._config.ingress.min_free, self._rate)
+        metrics.SPOOL_FILLING.set(self._rate or 0)
         metrics.SPOOL_FULL_IN.set(math.inf if left is None else left.total_seconds())
 
     def _disk(self) -> "shutil._ntuple_diskusage":

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.accounts.counting import word_of_part, words_of_delivery
 from shared.errors import UNREADABLE
-from shared.spool.closing import late_manifests
+from shared.spool.closing import late_id, late_manifests
 from shared.spool.parts import Manifest, Part, decided_deliveries, read_manifest, read_part
 from shared.spool.removal import has_begun
 from shared.spool.spool import Spool
@@ -163,7 +163,10 @@ class _Look:
             self.account.doubts.append(_doubt(part.id, len(missing), "their files are gone from the spool"))
         if part.late_of:
             return
-        made = (manifest, *late_manifests(self.spool, part.id))
+        late = late_manifests(self.spool, part.id)
+        if _is_removed(self.spool, late_id(part.id, len(late) + 1)):
+            return  # the manifest is gone, its files go with this part
+        made = (manifest, *late)
         named = {it.file for one in made for it in one.instances} | {file for one in made for file in one.duplicates}
         if more := [name for name in there - named if self._has_landed(name)]:
             self.account.sources[part.source].update({"received": len(more), "unexplained": len(more)})

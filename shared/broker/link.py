@@ -234,7 +234,8 @@ def parameters(url: str, name: str) -> pika.URLParameters:
     except (TypeError, ValueError):
         remedy = "write amqps://USER@HOST:PORT/VHOST and set password_file"
         raise StartError(f"[broker] url names no password, or is not one that AMQP knows: {remedy}") from None
-    ours.heartbeat = min(ours.heartbeat or _HEARTBEAT, _HEARTBEAT)
+    asked = ours.heartbeat
+    ours.heartbeat = asked if isinstance(asked, int) and 0 < asked < _HEARTBEAT else _HEARTBEAT
     ours.blocked_connection_timeout = 60
     ours.socket_timeout = 10
     ours.stack_timeout = 15

@@ -14,19 +14,20 @@ _AT_LEAST = timedelta(minutes=20)
 _FORM = "%Y%m%dT%H%M%S.json"
 
 
-def note(spool: Spool, free: int) -> None:
-    """Note how many bytes are free, if the last note is long enough ago.
+def note(spool: Spool, free: int) -> bool:
+    """Note how many bytes are free, if the last note is long enough ago; False when it is not.
 
     Raises:
         StorageError: the disk refused.
     """
     now, names = spool.now().astimezone(UTC), spool.store.list("disk")
     if names and timedelta(0) <= now - _moment(names[-1]) < EVERY:
-        return
+        return False
     spool.put_json(f"disk/{now.strftime(_FORM)}", {"free": free})
     for name in names:
         if not timedelta(0) <= now - _moment(name) <= WINDOW:
             spool.store.delete(f"disk/{name}")
+    return True
 
 
 def bytes_per_second(spool: Spool) -> float | None:

@@ -14,7 +14,7 @@ from shared.accounts.report import as_html, as_text, facts
 from shared.outcomes import Done, Held, Later
 from shared.spool import states
 from shared.spool.closing import close_part
-from shared.spool.parts import Part
+from shared.spool.parts import Part, read_part
 from shared.spool.spool import Spool
 from tests.shared.spool.examples import (
     CONFIG,
@@ -137,6 +137,25 @@ def test_duplicates_and_late_instances_are_explained(spool: Spool) -> None:
     account = take_account(spool)
     assert source(account) == {"parts": 3, "received": 5, "waiting": 5, "duplicates": 1}
     assert account.doubts == []
+
+
+def test_a_part_is_explained_when_its_late_part_has_gone_before_it(spool: Spool) -> None:
+    part = study(spool, 1)
+    file = spool.store.path(put_instance(spool, part, "1.1.7"))
+    at = (spool.now() - LANDING).timestamp()
+    os.utime(file, (at, at))
+    late = read_part(spool, close_part(spool, part, config=CONFIG)[-1])
+    assert late is not None
+    for one in (part, late):
+        delivered(spool, *routed(spool, one, "archive"))
+    sweep(spool, CONFIG)
+    before = take_account(spool)
+    assert isinstance(spool.now, Clock)
+    spool.now.now += RETENTION * 2
+    spool.store.delete(f"done/2026-03-04/{part.id}")
+    assert expire(spool, RETENTION) == 1
+    after = take_account(spool)
+    assert (after.sources, after.doubts) == (before.sources, [])
 
 
 @pytest.mark.parametrize(("spoil", "instances", "why"), [
