@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dcmrelay import dead, ledger, studies
+from dcmrelay import dead, ledger, reconciling, studies
 from dcmrelay.child import end_with_parent
 from dcmrelay.options import ConfigFile, Json
 from dcmrelay.output import complain, say
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(dead.app, name="dead")
 app.add_typer(ledger.app, name="ledger")
 app.command()(studies.studies)
+app.command()(reconciling.reconcile)
 
 
 def main() -> None:

@@ -7,7 +7,9 @@ from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
+from shared.spool.damage import damages
 from shared.spool.spool import Spool
+from shared.spool.trend import bytes_per_second, full_in
 from shared.spool.volume import attach
 
 
@@ -53,12 +55,15 @@ def _health(config: Config, spool: Spool) -> views.Health:
     parts = [brief for _, brief in reading.unfinished_parts(spool)]
     closed = [brief for brief in parts if brief is not None]
     held = [brief for brief in (*closed, *deliveries) if brief.state.status == "held"]
+    free = shutil.disk_usage(spool.store.root).free
     return views.Health(
         now=spool.now(),
         ingress=_ingress(config, spool),
         broker=running.broker_answers(config),
-        free=shutil.disk_usage(spool.store.root).free,
+        free=free,
         min_free=config.ingress.min_free,
+        full_in=full_in(free, config.ingress.min_free, bytes_per_second(spool)),
+        damaged=tuple(damage.part for damage in damages(spool)),
         unrouted=sum(brief.state.status != "held" for brief in closed),
         receiving=len(parts) - len(closed),
         deliveries=tuple(brief for brief in deliveries if brief.state.status != "held"),
@@ -85,7 +90,7 @@ def _summary(health: views.Health) -> str:
             f"{views.counted(health.receiving, 'part')} being received, {health.unrouted} to be routed",
             f"{waiting} waiting" + (f", the oldest {age(oldest)}" if oldest else ""),
             views.counted(len(health.letters), "dead letter"),
-            f"{health.free / 1e9:.1f} GB free",
+            f"{health.free / 1e9:.1f} GB free" + (f", full in about {age(health.full_in)}" if health.full_in else ""),
         )
     )
 
@@ -97,6 +102,8 @@ def _status_facts(health: views.Health, problems: list[str], rows: list[views.Ro
         "ingress": health.ingress,
         "broker": health.broker,
         "free_bytes": health.free,
+        "full_in_seconds": health.full_in,
+        "damaged_files": len(health.damaged),
         "receiving": health.receiving,
         "unrouted": health.unrouted,
         "destinations": rows,

@@ -8,6 +8,7 @@ from typing import Any
 from dcmrelay.reading import Journey
 from dcmrelay.views import SHORT, Row, counted, delivery_facts, study_facts
 from shared.forms import Form
+from shared.spool.removal import REMOVED
 from shared.spool.states import State
 from shared.spool.units import Unit
 
@@ -34,7 +35,9 @@ def _received(journey: Journey) -> Iterator[Row]:
 def _of_part(state: State, journey: Journey) -> Iterator[Row]:
     if state.n == 0 and journey.manifest is not None:
         yield _row(state.at, "closed", _contents(journey))
-    if state.status == "final" and state.outcome == "routed":
+    if state.outcome == REMOVED:
+        yield _row(state.at, "removal begun", "everything is final, and [spool] retention is over or the disk is short")
+    elif state.status == "final" and state.outcome == "routed":
         yield _row(state.at, "routed", _decided(journey.decision or {}))
     elif state.n > 0 or state.status == "final":
         yield from _turn(state)

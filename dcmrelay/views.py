@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from dcmrelay.output import age
 from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
 
@@ -14,6 +15,7 @@ IDENTIFYING = ("patient_id", "accession_number", "study_date")
 """What tells whom a part is about; shown only to who asked for it."""
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
+_SOON_FULL = timedelta(hours=12)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class Health:
         letters: dead letters.
         owners: by destination, whether its owner lives; None when it cannot be seen.
         alert_after: by destination, how long something may wait before a person is told.
+        full_in: when `min_free` is reached by the trend of the last hours; None when it is not.
+        damaged: parts of stored files found damaged, one for each file.
     """
 
     now: datetime
@@ -45,6 +49,8 @@ class Health:
     letters: tuple[DeadLetter, ...]
     owners: Mapping[str, bool | None]
     alert_after: Mapping[str, timedelta | None] = field(default_factory=dict)
+    full_in: timedelta | None = None
+    damaged: tuple[str, ...] = ()
 
 
 def problems(health: Health) -> list[str]:
@@ -64,6 +70,14 @@ def _of_reception(health: Health) -> Iterable[str]:
         yield (
             f"nothing is accepted, {health.free / 1e9:.1f} GB are free and ingress.min_free is "
             f"{health.min_free / 1e9:.1f} GB: make room, then `dcmrelay status`"
+        )
+    elif health.full_in is not None and health.full_in < _SOON_FULL:
+        yield f"the disk is full in about {age(health.full_in)}, then nothing is accepted: `dcmrelay studies`"
+    if health.damaged:
+        files = counted(len(health.damaged), "stored file")
+        yield (
+            f"{files} damaged on disk, which is sent to nobody; check the disk, have the source send the study again: "
+            f"`dcmrelay show {health.damaged[0][:SHORT]}`"
         )
     if not health.broker:
         yield "RabbitMQ does not answer, nothing is routed or sent until it does: `dcmrelay up`"
@@ -161,7 +175,7 @@ def delivery_state(delivery: Row) -> str:
     if delivery["state"] == "held":
         return f"dead letter ({delivery['class']})"
     if delivery["state"] == "working":
-        return "sending" if delivery["stage"] == "send" else "de-identifying"
+        return {"send": "sending", "verify": "verifying"}.get(delivery["stage"], "de-identifying")
     return "waiting" + (f", tried {delivery['tries']} times" if delivery["tries"] else "")
 
 

@@ -39,6 +39,9 @@ INSTANCES_TRANSCODED = Counter(
 )
 BYTES_SENT = Counter("dcmrelay_sent_bytes_total", "Data set bytes a destination took.", ["destination"])
 DELIVERIES = Counter("dcmrelay_deliveries_total", "Deliveries settled, by outcome.", ["destination", "outcome"])
+KEPT_NOTHING = Counter(
+    "dcmrelay_not_kept_total", "Instances a destination answered with success and does not have.", ["destination"]
+)
 RETRIES = Counter("dcmrelay_retries_total", "Tries that failed and will be repeated.", ["stage"])
 DEAD_LETTERS = Counter("dcmrelay_dead_letters_total", "Parts and deliveries that became dead letters.", ["class"])
 STEP_SECONDS = Histogram(
@@ -61,6 +64,19 @@ DEAD_LETTERS_NOW = Gauge("dcmrelay_dead_letters_now", "Dead letters that wait fo
 SWEEP_SECONDS = Histogram("dcmrelay_sweep_seconds", "Time a sweep took.", buckets=_SECONDS)
 SWEEP_RUNG = Counter("dcmrelay_sweep_rung_total", "Bells that a sweep rang again.", ["stage"])
 SPOOL_FREE = Gauge("dcmrelay_spool_free_bytes", "Free space of the spool's file system.")
+SPOOL_FILLING = Gauge(
+    "dcmrelay_spool_filling_bytes_per_second", "How fast the spool's disk fills, by the last hours; negative: empties."
+)
+SPOOL_FULL_IN = Gauge(
+    "dcmrelay_spool_full_in_seconds", "Until min_free is reached at that rate and nothing is accepted; +Inf: never."
+)
+OPTIONAL_HELD = Gauge(
+    "dcmrelay_optional_held_bytes", "Bytes that lie in the spool only for optional copies that are not delivered."
+)
+SCRUBBED = Counter("dcmrelay_scrubbed_bytes_total", "Stored bytes that were read again to see whether they are whole.")
+DAMAGED = Gauge("dcmrelay_damaged_files", "Stored files found damaged whose part is still there.")
+ORPHANS = Gauge("dcmrelay_orphans", "What killed processes or a damaged disk left, at the last daily look.", ["kind"])
+UNEXPLAINED = Gauge("dcmrelay_unexplained", "Findings of the last daily report that records do not explain.")
 UNREADABLE = Counter("dcmrelay_unreadable_messages_total", "Messages that could not be decoded, set aside.")
 UNREADABLE_RECORDS = Gauge("dcmrelay_unreadable_records", "Unfinished units whose records a sweep cannot read.")
 LEDGER_AVAILABLE = Gauge("dcmrelay_ledger_available", "1 while the ledger's database takes entries.")
@@ -85,8 +101,10 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
         (INSTANCES_SENT, "destination", {"outcome": ("delivered", "refused", "held", "transient", "unknown")}),
         (INSTANCES_TRANSCODED, "destination", {}),
         (BYTES_SENT, "destination", {}),
+        (KEPT_NOTHING, "destination", {}),
         (DELIVERIES, "destination", {"outcome": ("delivered", "dropped", "dead_letter")}),
     ),
+    "janitor": ((DELIVERIES, "destination", {"outcome": ("failed",)}),),
 }
 _STAGES = {"router": "route", "anonymizer": "render", "sender": "send"}
 

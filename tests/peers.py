@@ -166,8 +166,8 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(tmp_path: Path, ae_title: str = "ORTHANC", **settings: object) -> Iterator[Orthanc]:
-    """Runs an Orthanc whose storage is in tmp_path/<AE title>; `settings` go into its configuration."""
+def orthanc(tmp_path: Path, ae_title: str = "ORTHANC", *, lua: str = "", **settings: object) -> Iterator[Orthanc]:
+    """Runs an Orthanc whose storage is in tmp_path/<AE title>, with more settings and a Lua script."""
     directory = tmp_path / ae_title
     directory.mkdir()
     dicom_port = free_port()
@@ -176,6 +176,7 @@ def orthanc(tmp_path: Path, ae_title: str = "ORTHANC", **settings: object) -> It
         file = directory / "orthanc.json"
         configuration = _orthanc_configuration(directory, ae_title, dicom_port, http_port) | settings
         file.write_text(json.dumps(configuration), encoding="utf-8")
+        (directory / "filter.lua").write_text(lua, encoding="utf-8")
         return [tool("Orthanc"), file]
 
     server, http_port = _listening(command, directory / "orthanc.log", 0, also=dicom_port)
@@ -204,6 +205,8 @@ def _orthanc_configuration(directory: Path, ae_title: str, dicom_port: int, http
         "DicomPort": dicom_port,
         "DicomAlwaysAllowEcho": True,
         "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
+        "LuaScripts": [str(directory / "filter.lua")],
         "UnknownSopClassAccepted": True,
     }
 

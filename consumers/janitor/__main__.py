@@ -1,6 +1,5 @@
 """The janitor process: sweeps at start and ever after, more seldom the longer a sweep takes."""
 
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,17 +8,18 @@ from typing import get_args
 import structlog
 
 from consumers.janitor.projection import Projection
-from consumers.janitor.retention import expire
+from consumers.janitor.slow import begin_slow_work
 from consumers.janitor.sweep import Found, sweep
+from consumers.janitor.upkeep import Upkeep
 from shared import metrics
 from shared.broker import Publisher, queue_of, topology
 from shared.errors import BrokerError, DeadLetterClass, StorageError
 from shared.messages import Ring
 from shared.service import Service, run
+from shared.spool.damage import count_of_damages
 
 log = structlog.get_logger()
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, SHARE_OF_TIME = 5.0, 60.0, 0.05
-_RETENTION_SECONDS = 600.0
 
 
 def main(config_path: Path) -> int:
@@ -31,16 +31,15 @@ def _work(service: Service) -> None:
     publisher = Publisher(service.broker_url(), topology(service.destinations), "janitor")
     publisher.start()
     publisher.link.wait_connected(5)
-    projection, pause, expired_at = Projection(publisher), 0.0, time.monotonic()
+    begin_slow_work(service)
+    projection, upkeep, pause = Projection(publisher), Upkeep(service.spool, service.config), 0.0
     while not service.stopping.wait(pause):
         if publisher.link.failed is not None:
             raise publisher.link.failed
         begun = time.monotonic()
         with metrics.timed(metrics.SWEEP_SECONDS):
             _round(service, publisher, projection)
-        if begun - expired_at >= _RETENTION_SECONDS:
-            expired_at = begun
-            _clear(service)
+        upkeep.tend()
         pause = min(max((time.monotonic() - begun) / SHARE_OF_TIME, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
     publisher.stop()
 
@@ -82,12 +81,4 @@ def _show(service: Service, found: Found) -> None:
         metrics.DEAD_LETTERS_NOW.labels(**{"class": word}).set(len(found.dead.get(word, ())))
     metrics.PARTS_WAITING.set(found.parts_waiting)
     metrics.UNREADABLE_RECORDS.set(found.unreadable)
-    metrics.SPOOL_FREE.set(shutil.disk_usage(service.spool.store.root).free)
-
-
-def _clear(service: Service) -> None:
-    try:
-        expire(service.spool, service.config.spool.retention)
-        service.spool.store.clear_drafts()
-    except (StorageError, OSError) as error:
-        log.error("not_cleared", why=str(error) if isinstance(error, StorageError) else type(error).__name__)
+    metrics.DAMAGED.set(count_of_damages(service.spool))

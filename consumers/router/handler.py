@@ -15,13 +15,13 @@ from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.rules import Header, Wanted, is_open_to, keywords_of, wanted_by
 from shared import metrics
 from shared.config import Config
-from shared.errors import DataSetError, PermanentError
+from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
 from shared.outcomes import Done, Held, Outcome
 from shared.spool.deliveries import Order, create_delivery, order_from_json, order_to_json, routing_key
 from shared.spool.keys import key_id
-from shared.spool.parts import Manifest, Part, read_manifest, read_part
+from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
 from shared.spool.pins import Pin, keep_profile, live_pins, put_pin, study_pins
 from shared.spool.spool import Spool
 from shared.work import Claim
@@ -143,14 +143,16 @@ class Routing:
     @cached_property
     def _headers(self) -> list[Header]:
         keywords = keywords_of(self.config.routes)
-        return [self._header(instance.file, keywords) for instance in self.manifest.instances]
+        return [self._header(instance, keywords) for instance in self.manifest.instances]
 
-    def _header(self, file: str, keywords: tuple[str, ...]) -> Header:
+    def _header(self, instance: Instance, keywords: tuple[str, ...]) -> Header:
         """The values that rules ask about; an instance that cannot be read has none, and matches by the others'."""
         try:
-            header = read_header(self._spool.store.path(file), keywords)
-        except DataSetError as error:
-            log.warning("unreadable_instance", part=self.part.id, why=error.reason)
+            header = read_header(self._spool.store.path(instance.file), keywords)
+        except (DataSetError, StorageError) as error:
+            if isinstance(error, StorageError) and instance.sop_class_uid:
+                raise
+            log.warning("unreadable_instance", part=self.part.id, why=str(error))
             return {}
         return {keyword: _texts(header.get(keyword)) for keyword in keywords}
 

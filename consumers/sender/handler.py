@@ -13,6 +13,7 @@ from consumers.sender.parcel import Parcel, is_answered, pack
 from consumers.sender.sending import Pace, Sending, contexts_for, has_contexts, within
 from consumers.sender.transcoding.transcoder import Transcoder
 from consumers.sender.verdict import verdict
+from consumers.sender.verification import Verification
 from shared import tls
 from shared.config.peers import Destination
 from shared.dimse import Association, Timeouts, request
@@ -52,6 +53,7 @@ class Sender:
         self._tls = tls.of_destination(destination)
         self._kept = Kept(destination.keep_open, stopping)
         self._may_transcode = destination.transcode == "lossless"
+        self._verification = Verification(spool, destination, timeouts, self._tls)
 
     def handle(self, claim: Claim) -> Outcome:
         """Send what is left of a delivery."""
@@ -68,7 +70,7 @@ class Sender:
                 return Later(why)
             if parcel.left(claim.facts):
                 return Next("send")
-        return verdict(claim.facts, parcel.count)
+        return self._verification.look(claim, order, parcel) or verdict(claim.facts, parcel.count)
 
     def release(self) -> None:
         """Release the associations that are kept open between studies."""

@@ -20,9 +20,11 @@ def destinations() -> tuple[AnyPanel, ...]:
         lines(
             "Instances answered, by outcome",
             "What the destination answered to C-STORE. Refusals: `dcmrelay dead list` quotes the status. Transcoded: "
-            "taken in another transfer syntax than it is stored in.",
+            "taken in another transfer syntax than it is stored in. Not kept: it answered success, and C-FIND "
+            "(`verify`) does not find them there: call its people.",
             Query(destination_outcomes("dcmrelay_instances_sent_total"), "{{destination}}: {{outcome}}"),
             Query(destination_rate("dcmrelay_instances_transcoded_total"), "{{destination}}: transcoded"),
+            Query(destination_rate("dcmrelay_not_kept_total"), "{{destination}}: not kept"),
             unit=PER_SECOND,
         ),
         lines(

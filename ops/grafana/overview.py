@@ -51,6 +51,7 @@ def overview() -> dashboard.Dashboard:
     for title, panels in (
         ("Needs a person", _needs_a_person()),
         ("Studies flowing", _studies_flowing()),
+        ("Spool", _spool()),
         ("Destinations", destinations()),
         ("Workers", workers()),
         ("Broker", broker()),
@@ -108,7 +109,8 @@ def _cut_off() -> AnyPanel:
         "in which it takes no messages. Studies are still accepted into the spool; the sweep rings again when the "
         "broker is back. Records that cannot be read point to a damaged disk: `dcmrelay status`. Foreign messages, "
         "in the last hour, were not written by a relay of this version: who else uses this broker? Ledger away: "
-        "nothing waits for it, it catches up; its log names the database's error.",
+        "nothing waits for it, it catches up; its log names the database's error. Damaged files: check the disk, have "
+        "the source send again. Unexplained: `dcmrelay reconcile` names what.",
         Query('count(up{job="dcmrelay"} == 0) or vector(0)', "no answer"),
         Query("count(dcmrelay_broker_connected == 0) or vector(0)", "no broker"),
         Query('1 - max(up{job="rabbitmq"})', "broker silent"),
@@ -118,6 +120,8 @@ def _cut_off() -> AnyPanel:
         Query('max(dcmrelay_unreadable_records{worker="janitor"})', "unreadable records"),
         Query("sum(increase(dcmrelay_unreadable_messages_total[1h]))", "foreign messages"),
         Query('1 - max(dcmrelay_ledger_available{worker="ledger"})', "ledger away"),
+        Query('max(dcmrelay_damaged_files{worker="janitor"})', "damaged files"),
+        Query('max(dcmrelay_unexplained{worker="janitor"})', "unexplained"),
         width=5,
     )
 
@@ -168,6 +172,43 @@ def _studies_flowing() -> tuple[AnyPanel, ...]:
             Query("sum(dcmrelay_associations_open)", "associations open"),
             Query("sum(dcmrelay_parts_open)", "parts open"),
             Query('max(dcmrelay_parts_waiting{worker="janitor"})', "parts waiting for the router"),
+        ),
+    )
+
+
+def _spool() -> tuple[AnyPanel, ...]:
+    return (
+        lines(
+            "Full in",
+            "When `[ingress] min_free` is reached and modalities are refused, by the trend of the last three hours; "
+            "30 days while it hardly fills. Under a day: look at what waits, make the volume larger.",
+            Query('clamp_max(min(dcmrelay_spool_full_in_seconds{worker="janitor"}), 30 * 86400)', "full in"),
+            unit=units.Seconds,
+            width=6,
+        ),
+        lines(
+            "Filling, and read again",
+            "How fast the disk fills (below 0: it empties), and how fast stored bytes are read again to find what was "
+            "damaged on disk; `[spool] scrub_rate` bounds it.",
+            Query('max(dcmrelay_spool_filling_bytes_per_second{worker="janitor"})', "filling"),
+            Query(total_rate("dcmrelay_scrubbed_bytes_total"), "read again"),
+            unit=units.BytesPerSecondSI,
+            width=6,
+        ),
+        lines(
+            "Held for optional copies",
+            "Bytes that only optional destinations still want. Beyond `[spool] optional_max` of the disk the oldest "
+            "are given up as failed, so that they keep no study out.",
+            Query('max(dcmrelay_optional_held_bytes{worker="janitor"})', "held"),
+            unit=units.BytesSI,
+            width=6,
+        ),
+        lines(
+            "Orphans",
+            "What killed processes left, at the last daily look; cleared when that is safe. `folder` is not: a person "
+            "has to look at it, the janitor's log names it.",
+            Query('max by (kind) (dcmrelay_orphans{worker="janitor"})', "{{kind}}"),
+            width=6,
         ),
     )
 

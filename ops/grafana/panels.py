@@ -1,6 +1,7 @@
 """How a panel of our dashboards looks: data source, units, thresholds, legends. What it shows is the dashboard's."""
 
 import json
+from string import ascii_uppercase
 from typing import NamedTuple, TypeVar
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
@@ -86,7 +87,7 @@ def text_of(built: dashboard.Dashboard) -> str:
 
 
 def _with_targets(panel: Panel, queries: tuple[Query, ...], *, instant: bool) -> Panel:
-    for letter, (expr, legend) in zip("ABCDEFGH", queries, strict=False):
+    for letter, (expr, legend) in zip(ascii_uppercase, queries, strict=False):
         target = prometheus.Dataquery().expr(expr).legend_format(legend).ref_id(letter).datasource(SOURCE)
         panel.with_target(target.instant() if instant else target.range())
     return panel

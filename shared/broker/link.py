@@ -36,7 +36,7 @@ R = TypeVar("R")
 Act = Callable[[BlockingChannel], R]
 _BROKEN = (AMQPError, OSError)
 _REFUSED = (AuthenticationError, ProbableAuthenticationError, ProbableAccessDeniedError)
-_ACTION_SECONDS = 60
+_ACTION_SECONDS, _HEARTBEAT = 60, 60
 _ACCESS_REFUSED, _PRECONDITION_FAILED = 403, 406
 
 
@@ -224,7 +224,7 @@ class Link:
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
-    """Connection parameters of an AMQP URL with our heartbeat and time limits, in seconds.
+    """Connection parameters of an AMQP URL with our heartbeat, unless it asks for a shorter one, and time limits.
 
     Raises:
         StartError: it cannot be used; says nothing of what it is, which may hold a password.
@@ -234,7 +234,8 @@ def parameters(url: str, name: str) -> pika.URLParameters:
     except (TypeError, ValueError):
         remedy = "write amqps://USER@HOST:PORT/VHOST and set password_file"
         raise StartError(f"[broker] url names no password, or is not one that AMQP knows: {remedy}") from None
-    ours.heartbeat = 60
+    asked = ours.heartbeat
+    ours.heartbeat = asked if isinstance(asked, int) and 0 < asked < _HEARTBEAT else _HEARTBEAT
     ours.blocked_connection_timeout = 60
     ours.socket_timeout = 10
     ours.stack_timeout = 15

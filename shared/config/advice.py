@@ -142,8 +142,6 @@ def _without_effect(config: Config) -> Iterator[Problem]:
             yield at("route", route.name, "accepted_within", f"{later}; look at dcmrelay_waiting instead")
         if not route.one_of and {"hand_over_after", "when_partial"} & route.model_fields_set:
             yield at("route", route.name, "hand_over_after, when_partial", "have no effect without one_of; remove them")
-    if "optional_max" in config.spool.model_fields_set:
-        yield within("spool", "optional_max", f"{later}; watch the disk")
     for name, profile in config.profiles.items():
         for option in profile.options:
             if option in _REMOVED_ANYWAY:

@@ -88,6 +88,8 @@ class Destination(Table):
         max_rate: bytes per second over all associations, None for no limit.
         alert_after: a person is told when something has waited this long.
         transcode: what it does not accept as it is stored goes uncompressed ("lossless"), or is refused ("never").
+        verify: how it is asked whether it has what it answered with success for, before a delivery is final.
+        verify_within: what it has not after that long is a dead letter.
     """
 
     name: Name
@@ -102,6 +104,7 @@ class Destination(Table):
     alert_after: Duration | None = None
     verify: Literal["none", "c-find", "storage-commitment"] = "none"
     transcode: Literal["never", "lossless"] = "never"
+    verify_within: Duration = timedelta(hours=1)
     retry: Retry = Retry()
     tls: DestinationTls | None = None
 

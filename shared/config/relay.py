@@ -17,6 +17,7 @@ from shared.config.fields import (
     Listed,
     ListenAddress,
     Percentage,
+    Rate,
     Several,
     Size,
     Table,
@@ -89,10 +90,17 @@ class Ledger(Table):
 
 
 class Spool(Table):
-    """[spool]: how long bytes are kept after everything is final; `optional_max` is a fraction of the disk."""
+    """[spool]: what the janitor does with stored studies.
+
+    Args:
+        retention: how long bytes are kept after everything is final.
+        optional_max: fraction of the disk that undelivered optional copies may hold.
+        scrub_rate: bytes per second that are read again to find what was damaged on disk.
+    """
 
     retention: Duration = timedelta(days=7)
     optional_max: Percentage = 0.2
+    scrub_rate: Rate = 20e6
 
 
 class Metrics(Table):

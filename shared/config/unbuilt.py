@@ -27,8 +27,8 @@ def _of_the_relay(config: Config) -> Iterator[Problem]:
 
 def _of_destinations(config: Config) -> Iterator[Problem]:
     for destination in config.destinations:
-        if destination.verify != "none":
-            yield at("destination", destination.name, "verify", f'"{destination.verify}" {_LATER}; write "none"')
+        if destination.verify == "storage-commitment":
+            yield at("destination", destination.name, "verify", f'"{destination.verify}" {_LATER}; write "c-find"')
 
 
 def _of_routes(config: Config) -> Iterator[Problem]:

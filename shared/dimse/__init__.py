@@ -5,6 +5,7 @@
 
 from shared.dimse.listener import Listener
 from shared.dimse.part10 import part10_header
+from shared.dimse.query import FIND_CONTEXT, instances_of
 from shared.dimse.scu import Association, request
 from shared.dimse.service import StorageService, StoreRequest, StoreSink
 from shared.dimse.terms import (
@@ -27,6 +28,7 @@ from shared.dimse.tls import TlsFiles, TlsPeer
 __all__ = [
     "CALLED_NOT_RECOGNIZED",
     "CALLING_NOT_RECOGNIZED",
+    "FIND_CONTEXT",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "LOCAL_LIMIT",
@@ -43,6 +45,7 @@ __all__ = [
     "Timeouts",
     "TlsFiles",
     "TlsPeer",
+    "instances_of",
     "is_conformant_uid",
     "is_uid",
     "part10_header",

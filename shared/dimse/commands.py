@@ -1,6 +1,6 @@
-"""DIMSE command sets: C-ECHO and C-STORE, implicit VR little endian, group 0000 only. No I/O, no clock, no globals.
+"""DIMSE command sets: C-ECHO, C-STORE, C-FIND, implicit VR little endian, group 0000. No I/O, no clock, no globals.
 
-Source: PS3.7 6.3.1 (encoding), 9.3.1, 9.3.5 (messages), Annex E (elements).
+Source: PS3.7 6.3.1 (encoding), 9.3.1, 9.3.2, 9.3.5 (messages), Annex E (elements).
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from shared.errors import ProtocolError
 MOST_BYTES = 64 << 10
 
 C_STORE_RQ, C_STORE_RSP, C_ECHO_RQ, C_ECHO_RSP = 0x0001, 0x8001, 0x0030, 0x8030
+C_FIND_RQ, C_FIND_RSP = 0x0020, 0x8020
 NO_DATA_SET, DATA_SET_FOLLOWS = 0x0101, 0x0001
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 
@@ -72,6 +73,19 @@ def echo_request(message_id: int, sop_class_uid: str) -> bytes:
             _COMMAND_FIELD: C_ECHO_RQ,
             _MESSAGE_ID: message_id,
             _DATA_SET_TYPE: NO_DATA_SET,
+        }
+    )
+
+
+def find_request(message_id: int, sop_class_uid: str) -> bytes:
+    """Encode a C-FIND-RQ of medium priority; its identifier follows as data set."""
+    return _encode(
+        {
+            _AFFECTED_SOP_CLASS_UID: sop_class_uid,
+            _COMMAND_FIELD: C_FIND_RQ,
+            _MESSAGE_ID: message_id,
+            _PRIORITY: 0,
+            _DATA_SET_TYPE: DATA_SET_FOLLOWS,
         }
     )
 

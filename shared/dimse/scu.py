@@ -154,6 +154,10 @@ class Association:
                 return
             self._conversation.send([codec.release_response()])
 
+    def ask(self) -> tuple[Conversation, int]:
+        """The conversation, and a message id for one more request."""
+        return self._conversation, self._next_message_id()
+
     def _next_message_id(self) -> int:
         self._message_id = self._message_id % 65535 + 1
         return self._message_id

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import chain, count
 from pathlib import Path
 
 from shared import headers
-from shared.errors import DataSetError
+from shared.errors import DataSetError, StorageError
 from shared.forms import hashed_id
 from shared.spool.parts import (
     Instance,
@@ -23,6 +24,9 @@ from shared.spool.parts import (
 )
 from shared.spool.spool import Spool
 from shared.spool.states import State
+
+# What the disk refuses to read for so long, it will not read any more: the rest of the part waits no longer for it.
+UNREADABLE_AFTER = timedelta(hours=1)
 
 
 def close_part(
@@ -79,10 +83,17 @@ def _facts(spool: Spool, part: Part, known: Mapping[str, Instance]) -> list[Inst
 
 
 def _facts_of(spool: Spool, name: str) -> Instance:
-    """Facts about a stored instance; one damaged on disk is named too, and held when it is to be sent."""
+    """Facts about a stored instance; one damaged on disk is named too, and held when it is to be sent.
+
+    Raises:
+        StorageError: the disk refuses to read it, and may not for long.
+        OSError: likewise.
+    """
     try:
         return read_instance(spool, name)
-    except DataSetError:
+    except (DataSetError, StorageError, OSError) as error:
+        if not isinstance(error, DataSetError) and not _is_old(spool, name):
+            raise
         sha256 = name.rpartition("/")[2]
         return Instance(
             file=name,
@@ -93,6 +104,12 @@ def _facts_of(spool: Spool, name: str) -> Instance:
             sop_instance_uid="",
             transfer_syntax_uid="",
         )
+
+
+def _is_old(spool: Spool, name: str) -> bool:
+    """Whether nothing has come into an instance's part for a long while."""
+    changed = spool.store.path(name).parent.stat().st_mtime
+    return spool.lapsed(datetime.fromtimestamp(changed, UTC), UNREADABLE_AFTER)
 
 
 def _make_manifest(spool: Spool, part: Part, instances: list[Instance]) -> Manifest:
@@ -141,6 +158,11 @@ def _stands(spool: Spool, instance: Instance) -> bool:
 def late_id(part_id: str, k: int) -> str:
     """The id of the k-th part made of what missed a part's closing, from 1."""
     return hashed_id("p", part_id, "late", k)
+
+
+def late_manifests(spool: Spool, part_id: str) -> list[Manifest]:
+    """What the late parts hold that were made of a part; their instances lie in its folder."""
+    return [manifest for _, manifest in _late(spool, part_id)]
 
 
 def _late(spool: Spool, part_id: str) -> Iterator[tuple[str, Manifest]]:

@@ -80,7 +80,10 @@ def active_deliveries(spool: Spool) -> Iterator[str]:
 
 
 def routing_key(stage: str, order: Mapping[str, Any]) -> str:
-    """The key under which a unit's bell is rung: `route`, `render`, `send.<destination>[.urgent]`."""
-    if stage != "send":
+    """The key under which a unit's bell is rung: `route`, `render`, `send.<destination>[.urgent]`.
+
+    A delivery at stage `verify` is its destination's owner's too.
+    """
+    if stage not in ("send", "verify"):
         return stage
     return f"send.{order['destination']}" + (".urgent" if order.get("urgent") else "")

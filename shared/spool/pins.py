@@ -66,6 +66,12 @@ def live_pins(spool: Spool, folder: str, follow: timedelta) -> dict[str, Pin]:
     return {pin.route: pin for pin in newest if pin is not None and not spool.lapsed(pin.made_at, follow)}
 
 
+def is_over(spool: Spool, folder: str, after: timedelta) -> bool:
+    """Whether the newest pin of each route of a study was made longer ago than that."""
+    newest = (_newest(spool, folder, route) for route in spool.store.list(folder))
+    return all(pin is None or spool.lapsed(pin.made_at, after) for pin in newest)
+
+
 def put_pin(spool: Spool, folder: str, pin: Pin, follow: timedelta = timedelta(0)) -> Pin:
     """Pin a choice as the next epoch of its route; returns the pin that stands, ours or the one that was faster.
 

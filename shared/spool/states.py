@@ -18,7 +18,7 @@ class State:
 
     Args:
         n: number of the record, from 0.
-        stage: `route` (a part), `render`, `send` (a delivery).
+        stage: `route` (a part), `render`, `send`, `verify` (a delivery).
         status: `waiting` for a worker, `working`, `held` for a person (a dead letter), `final`.
         at: when the record was written.
         due: a waiting unit is not to be worked on before.
@@ -165,6 +165,12 @@ def released(state: State, *, now: datetime, by: str, why: str, config: str = ""
 def discarded(state: State, *, now: datetime, by: str, why: str) -> State:
     """The record of a dead letter that a person gave up."""
     return replace(state, n=state.n + 1, status="final", at=now, outcome="discarded", reason=why, facts={}, by=by)
+
+
+def failed(state: State, *, now: datetime, why: str) -> State:
+    """The record of an optional delivery that is given up, so that it fails nothing else."""
+    free = replace(state, n=state.n + 1, status="final", at=now, due=None, dead_letter_class=None)
+    return replace(free, outcome="failed", reason=why, facts={}, by="")
 
 
 def to_json(state: State) -> dict[str, Any]:

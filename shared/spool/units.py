@@ -113,7 +113,7 @@ class Units:
 
 
 def merged(states: list[State]) -> dict[str, Any]:
-    """The facts of a series of records, the later over the earlier; mappings are joined key by key.
+    """The facts of a series of records, the later over the earlier.
 
     A replay forgets what was refused or held before it.
     """
@@ -121,7 +121,17 @@ def merged(states: list[State]) -> dict[str, Any]:
     for state in states:
         if state.facts.get("replayed"):
             facts = {key: value for key, value in facts.items() if key not in ("refused", "held")}
-        for key, value in state.facts.items():
-            before = facts.get(key)
-            facts[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+        facts = joined(facts, state.facts)
     return facts
+
+
+def joined(facts: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts with those of a later record: mappings are joined key by key, where None takes an entry back."""
+    found = dict(facts)
+    for key, value in more.items():
+        if isinstance(value, Mapping):
+            entries = {**found.get(key, {}), **value}
+            found[key] = {index: entry for index, entry in entries.items() if entry is not None}
+        else:
+            found[key] = value
+    return found

@@ -9,7 +9,7 @@ from shared.errors import HandedBackError
 from shared.spool import states
 from shared.spool.spool import Spool
 from shared.spool.states import State
-from shared.spool.units import Unit
+from shared.spool.units import Unit, joined
 
 LEASE = timedelta(minutes=5)
 
@@ -38,8 +38,7 @@ class Claim:
             StorageError: the disk refused; the slice may be done again.
         """
         self.append(states.advanced(self.state, now=self._spool.now(), lease=LEASE, facts=facts))
-        for key, value in facts.items():
-            self.facts[key] = {**self.facts.get(key, {}), **value} if isinstance(value, Mapping) else value
+        self.facts = joined(self.facts, facts)
 
     def check(self) -> None:
         """Ask between two pieces of work whether to go on.

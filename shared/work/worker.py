@@ -146,6 +146,6 @@ def _count(claim: Claim, state: State) -> None:
         metrics.DEAD_LETTERS.labels(**{"class": state.dead_letter_class}).inc()
     if state.status == "waiting" and state.tries:
         metrics.RETRIES.labels(stage=state.stage).inc()
-    if state.stage == "send" and state.status in ("held", "final"):
+    if state.stage in ("send", "verify") and state.status in ("held", "final"):
         word = state.outcome or "dead_letter"
         metrics.DELIVERIES.labels(destination=claim.order["destination"], outcome=word).inc()

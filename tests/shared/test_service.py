@@ -107,7 +107,7 @@ def test_every_problem_of_a_configuration_is_a_line(tmp_path: Path) -> None:
 
 
 def test_a_configuration_that_asks_for_what_is_not_built_is_refused(tmp_path: Path) -> None:
-    code, err = ended(tmp_path, "pass", CONFIG.replace("port = 104", 'port = 104\nverify = "c-find"'))
+    code, err = ended(tmp_path, "pass", CONFIG.replace("port = 104", 'port = 104\nverify = "storage-commitment"'))
     assert code == 2
     assert "is not built in this version" in err
 

@@ -8,6 +8,7 @@ from tests.simulation.world import World
 
 NewWorld = Callable[..., World]
 TURNS_AT_MOST = 3000
+ACCOUNT_EVERY = 8
 
 
 def run(world: World, kill_at: int = 0, *, erase_broker: bool = False) -> list[str]:
@@ -31,6 +32,8 @@ def run(world: World, kill_at: int = 0, *, erase_broker: bool = False) -> list[s
                 world.elapsed += timedelta(seconds=1)
         except Killed:
             process = None
+            if kill_at % ACCOUNT_EVERY == 0:
+                world.verify_account()
             if erase_broker:
                 world.messages.clear()
     raise AssertionError(f"not quiet after {TURNS_AT_MOST} turns: {world.unfinished()}")

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from shared.accounts.counting import WORDS
+from shared.accounts.reading import take_account
 from shared.broker.topology import rung_for
 from shared.config import Config, parse
 from shared.errors import PeerAbortedError, PeerUnreachableError
@@ -243,6 +245,15 @@ class World:
             if name == destination:
                 came.setdefault(uid, set()).add(content)
         return came
+
+    def verify_account(self) -> None:
+        """Every instance that was received is somewhere, at any moment."""
+        account = take_account(self.spool)
+        assert not account.doubts
+        for counts in account.sources.values():
+            assert counts["received"] == sum(counts[it] for it in ("routed", "waiting", "held", "discarded"))
+        for counts in account.destinations.values():
+            assert counts["ordered"] == sum(counts[it] for it in WORDS)
 
     def verify(self) -> None:
         """Everything accepted is at every destination, in one form, in its form, and nothing is stuck."""

@@ -16,7 +16,7 @@ def test_orthanc_is_a_source_and_a_destination(tmp_path: Path, broker_url: str) 
         relay_in(tmp_path / "relay", broker_url) as relay,
     ):
         relay.configure(
-            destination("archive", archive.port) + destination("pacs", pacs.port),
+            destination("archive", archive.port) + destination("pacs", pacs.port, 'verify = "c-find"'),
             PROFILE
             + '[[source]]\nname = "pacs"\nae_title = "PACS"\n'
             + route("in", "pacs", more='profile = "reading"')
@@ -26,6 +26,8 @@ def test_orthanc_is_a_source_and_a_destination(tmp_path: Path, broker_url: str) 
         relay.send(ct_study(tmp_path / "study", 3))
         relay.comes_to_rest()
         assert len(pacs.instances()) == 3
+        assert [row["outcome"] for row in relay.deliveries("pacs")] == ["delivered"]
+        assert relay.run("reconcile").returncode == 0
         pacs.stores_to(relay.port, pacs.instances())
         relay.comes_to_rest()
         relay.stop()

@@ -9,7 +9,9 @@ import pytest
 
 from consumers.janitor.__main__ import ring_lost
 from consumers.janitor.sweep import GRACE, ORPHANED_AFTER, Found, sweep
+from consumers.janitor.upkeep import Upkeep
 from shared.broker import Publisher
+from shared.config import parse
 from shared.errors import StorageError
 from shared.messages import Bell, Ring
 from shared.outcomes import Done, Next
@@ -19,6 +21,7 @@ from shared.spool.deliveries import marker
 from shared.spool.parts import Manifest, Part, active_parts, is_closed, put_manifest, read_manifest
 from shared.spool.runs import Run
 from shared.spool.spool import Spool
+from tests.shared.config.examples import SMALL
 from tests.shared.spool.examples import (
     CONFIG,
     FORM,
@@ -274,6 +277,42 @@ def test_a_sweep_does_not_look_at_what_is_over(spool: Spool, monkeypatch: pytest
             sweep(spool, CONFIG)
     assert len(spool.parts.ids()) == 1002
     assert cost_of_a_sweep(spool) == fresh
+
+
+def test_a_round_with_ten_thousand_finished_parts_costs_what_its_three_unfinished_ones_do(
+    spool: Spool, tmp_path: Path, clock: Clock
+) -> None:
+    routed(spool, closed(spool, study="1.1"), "archive")
+    hold(spool, closed(spool, study="1.2").id)
+    closed(spool, study="1.3")
+    upkeep = Upkeep(spool, parse(SMALL + '[ingress]\nmin_free = "1kB"\n', tmp_path))
+    fresh = cost_of_a_round(spool, upkeep)
+    over = closed(spool, study="1.4")
+    [delivery] = routed(spool, over, "archive")
+    delivered(spool, delivery)
+    sweep(spool, CONFIG)
+    root = spool.store.root
+    for k in range(10_000):
+        for folder, name in (("parts", over.id), ("deliveries", delivery)):
+            there = root / folder / f"{name[0]}{k:032}"
+            there.mkdir()
+            os.link(root / folder / name / "00000002.json", there / "00000002.json")
+        os.link(root / f"done/2026-03-04/{over.id}", root / f"done/2026-03-04/p{k:032}")
+    clock.pass_by(hours=20)
+    assert len(spool.parts.ids()) == 10_004
+    assert cost_of_a_round(spool, upkeep) <= fresh + 1  # the day on which they were finished
+
+
+def cost_of_a_round(spool: Spool, upkeep: Upkeep) -> int:
+    """How many names a sweep and all that follows it open and list."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("consumers.janitor.upkeep.RETENTION_SECONDS", 0)
+        patch.setattr("consumers.janitor.upkeep.OPTIONAL_SECONDS", 0)
+        patch.setattr("consumers.janitor.upkeep.trend.note", lambda *_: False)
+        seen = reads_of(spool, patch)
+        sweep(spool, CONFIG)
+        upkeep.tend()
+        return len(seen)
 
 
 def test_a_sweep_costs_no_more_for_a_delivery_that_was_tried_often(spool: Spool) -> None:

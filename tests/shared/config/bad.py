@@ -33,7 +33,7 @@ BAD = [
     ("[relai]\nx = 1", "[relai]: is not known here; did you mean 'relay'?"),
     ('[[routes]]\nname = "x"', "[[routes]]: is not known here; did you mean 'route'?"),
     ('[broker]\npassword = "s3cret"', "[broker] key password: is not known here; did you mean 'password_file'?"),
-    ("[spool]\nx = 1", "[spool] key x: is not known here; known are retention, optional_max"),
+    ("[spool]\nx = 1", "[spool] key x: is not known here; known are retention, optional_max, scrub_rate"),
     (D + 'retry = { fist = "1s" }', "destination 'd' key retry.fist: is not known here; did you mean 'first'?"),
     (TO + "lst = true", "route 'r' key lst: is not known here; did you mean 'last'?"),
     (D + 'verify = "cfind"', "destination 'd' key verify: 'cfind' is not known here; did you mean 'c-find'?"),
@@ -49,7 +49,7 @@ BAD = [
         P + 'objects = { dose = "drop" }',
         "profile 'p' key objects.dose: 'dose' is not known here; did you mean 'dose_sr'?",
     ),
-    ('[spool]\n"a\\nb" = 1', "[spool] key 'a\\nb': is not known here; known are retention, optional_max"),
+    ('[spool]\n"a\\nb" = 1', "[spool] key 'a\\nb': is not known here; known are retention, optional_max, scrub_rate"),
     # names, titles, addresses, times
     (
         D.replace('"d"', '"D_1"'),

@@ -102,10 +102,6 @@ def test_a_calendar_that_is_always_open_needs_no_holiday() -> None:
             "[spool] key retention: 6d is shorter than relay.follow, 7d; keep it as long",
         ),
         (
-            ROUTE + '[spool]\noptional_max = "20%"',
-            "[spool] key optional_max: has no effect in this version; watch the disk",
-        ),
-        (
             ROUTE + 'accepted_within = "1h"',
             "route 'plain' key accepted_within: has no effect in this version; look at dcmrelay_waiting instead",
         ),
@@ -163,7 +159,7 @@ def test_everything_unbuilt_in_the_full_example_is_named() -> None:
     assert unbuilt == [
         "[[notify]]:",
         "check 'identified':",
-        "destination 'reader' key verify: \"c-find\"",
+        "destination 'reader' key verify: \"storage-commitment\"",
         "route 'keep' key edit:",
         "route 'by-the-clock' key one_of:",
         "profile 'outside' key objects.structured_report: \"send\"",

@@ -22,7 +22,7 @@ def test_every_section_of_the_full_example_arrives(full: Config) -> None:
     assert full.relay.follow == timedelta(days=3)
     assert full.ingress.listen == (Address("127.0.0.1", 11112), Address("::1", 104))
     assert (full.ingress.max_instance, full.ingress.min_free) == (2_500_000_000, 750_000_000)
-    assert full.spool.optional_max == 0.125
+    assert (full.spool.optional_max, full.spool.scrub_rate) == (0.125, 5e6)
     assert full.metrics.listen == Address("127.0.0.1", 9400)
     assert full.notify[0].on == ("dead_letter", "disk_low")
     assert full.sources[0].hosts == (ip_network("10.20.0.0/16"), ip_network("fd00:20::/32"))

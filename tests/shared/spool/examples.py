@@ -21,7 +21,7 @@ from shared.outcomes import Done, Held, Later, Outcome
 from shared.spool import states
 from shared.spool.closing import close_part
 from shared.spool.deliveries import Order, create_delivery, order_to_json
-from shared.spool.parts import Part, instance_name, new_part_id, open_part, read_part
+from shared.spool.parts import Part, instance_name, new_part_id, open_part, read_manifest, read_part
 from shared.spool.spool import Spool
 from shared.spool.states import Retry, State
 
@@ -184,8 +184,12 @@ def fail(spool: Spool, unit: str) -> State:
 
 
 def delivered(spool: Spool, *units: str) -> None:
+    """Lets deliveries end with every instance of their part answered."""
     for unit in units:
-        settle(spool, unit, Done(outcome="delivered"))
+        found = spool.deliveries.outline(unit)
+        manifest = read_manifest(spool, found.order["part"]) if found else None
+        answers = {str(index): "0000" for index in range(len(manifest.instances) if manifest else 0)}
+        settle(spool, unit, Done(outcome="delivered", facts={"delivered": answers}))
 
 
 def damage(spool: Spool, name: str, content: bytes = b'{"n": ') -> None:

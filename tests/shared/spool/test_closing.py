@@ -1,6 +1,8 @@
 """Closing a part: everything that was accepted is in exactly one part, whoever dies and whoever goes on."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from shared.errors import DataSetError, StorageError
 from shared.outcomes import Done
 from shared.spool import closing
-from shared.spool.closing import close_part, late_id, read_instance
+from shared.spool.closing import UNREADABLE_AFTER, close_part, late_id, read_instance
 from shared.spool.deliveries import create_delivery, order_to_json
 from shared.spool.parts import (
     Instance,
@@ -357,3 +359,30 @@ def _around_manifest(monkeypatch: pytest.MonkeyPatch, act: object, *, before: bo
         return standing
 
     monkeypatch.setattr(closing, "put_manifest", around)
+
+
+def test_an_instance_the_disk_will_not_read_keeps_its_part_open_for_a_while_and_is_then_named_as_damaged(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = opened(spool, A, B)
+    bad = put_instance(spool, part, C)
+    read = closing.read_instance
+
+    def failing(spool: Spool, name: str) -> Instance:
+        if name == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(spool, name)
+
+    monkeypatch.setattr(closing, "read_instance", failing)
+    landed = spool.now().timestamp()
+    os.utime(spool.store.path(bad).parent, (landed, landed))
+    with pytest.raises(OSError, match="Input/output"):
+        close(spool, part)
+    assert not is_closed(spool, part.id)
+    landed -= UNREADABLE_AFTER.total_seconds()
+    os.utime(spool.store.path(bad).parent, (landed, landed))
+    assert close(spool, part) == (part.id,)
+    classes = {it.file == bad: it.sop_class_uid for it in manifest(spool, part.id).instances}
+    assert classes[True] == ""
+    assert classes[False] != ""
+    assert spool.store.path(bad).exists()

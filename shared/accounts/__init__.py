@@ -1,0 +1,1 @@
+"""Accounts: where every instance is that was received; for `reconcile`, the daily report and tombstones."""

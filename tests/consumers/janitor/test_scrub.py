@@ -1,0 +1,159 @@
+"""What rots on disk is found by reading it again, told to a person, and sent to nobody."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from consumers.janitor.scrub import Scrubber
+from consumers.janitor.slow import paced
+from consumers.janitor.sweep import sweep
+from shared.forms import rendition_id
+from shared.spool.damage import DAMAGED, count_of_damages, damages
+from shared.spool.parts import Part, read_manifest
+from shared.spool.removal import begin
+from shared.spool.renditions import Proof, output_name, put_proofs
+from shared.spool.spool import Spool
+from tests.consumers.bench import stored
+from tests.shared.spool.examples import CONFIG, FORM, STUDY, Clock, claim, closed, delivered, fail, new_spool, routed
+
+UIDS = tuple(f"{STUDY}.{k}" for k in (1, 2, 3))
+
+
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    return new_spool(tmp_path, Clock())
+
+
+def scrub(spool: Spool) -> int:
+    """One round; how many bytes were read."""
+    read: list[int] = []
+    Scrubber(spool, read.append, threading.Event()).go_round()
+    return sum(read)
+
+
+def files(spool: Spool, part: Part) -> list[str]:
+    manifest = read_manifest(spool, part.id)
+    assert manifest is not None
+    return [instance.file for instance in manifest.instances]
+
+
+def flip_one_bit(spool: Spool, name: str) -> None:
+    path = spool.store.path(name)
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 0x10
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+def test_one_flipped_bit_is_found_and_the_instance_held_for_who_still_waits_for_it(spool: Spool) -> None:
+    part = closed(spool, *UIDS)
+    waiting, there, working = routed(spool, part, "archive", "reading", "research")
+    tried = fail(spool, waiting)
+    delivered(spool, there)
+    claim(spool, working)
+    assert scrub(spool) > 0
+    assert count_of_damages(spool) == 0
+    flip_one_bit(spool, files(spool, part)[1])
+    scrub(spool)
+    scrub(spool)
+    [damage] = damages(spool)
+    assert (damage.part, damage.file, damage.index) == (part.id, files(spool, part)[1], 1)
+    held = spool.deliveries.load(waiting)
+    assert held is not None
+    assert held.facts == {"held": {"1": DAMAGED}}
+    assert (held.state.status, held.state.due, held.state.tries) == ("waiting", tried.due, tried.tries)
+    assert len(spool.deliveries.history(there)) == 3
+    assert len(spool.deliveries.history(working)) == 2
+
+
+def test_a_damaged_rendition_is_found_too(spool: Spool) -> None:
+    part = closed(spool, UIDS[0])
+    routed(spool, part, "reading", form=FORM)
+    manifest = read_manifest(spool, part.id)
+    assert manifest is not None
+    name = output_name(rendition_id(part.id, FORM), 0)
+    made = _rendered(spool, name)
+    input_sha256 = manifest.instances[0].sha256
+    put_proofs(spool, part.id, FORM, 0, [Proof(index=0, input_sha256=input_sha256, outcome="made", made=made)])
+    scrub(spool)
+    assert damages(spool) == []
+    flip_one_bit(spool, name)
+    scrub(spool)
+    assert [damage.file for damage in damages(spool)] == [name]
+
+
+def _rendered(spool: Spool, name: str):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    made = stored(spool, "p0", b"de-identified", "1.2.840.10008.1.2.1", ("1.2.3", "1.2.4"))
+    spool.store.put_new(name, spool.store.read(made.file) or b"")
+    return replace(made, file=name)
+
+
+def test_a_file_that_is_gone_is_damage_unless_its_part_is_being_removed(spool: Spool) -> None:
+    lost, going = closed(spool, UIDS[0], study="1.1"), closed(spool, UIDS[1], study="1.2")
+    delivered(spool, *routed(spool, going, "archive"))
+    state = spool.parts.newest(going.id)
+    assert state is not None
+    begin(spool, going.id, state)
+    for part in (lost, going):
+        spool.store.path(files(spool, part)[0]).unlink()
+    scrub(spool)
+    assert [damage.part for damage in damages(spool)] == [lost.id]
+
+
+def test_a_round_that_was_cut_short_goes_on_where_it_was(spool: Spool) -> None:
+    parts = sorted((closed(spool, study=f"1.{k}") for k in range(6)), key=lambda part: part.id)
+    size = scrub(spool) // 6
+    stopping, read = threading.Event(), []
+
+    def pace(count: int) -> None:
+        read.append(count)
+        if len(read) == 3:
+            stopping.set()
+
+    cut = Scrubber(spool, pace, stopping)
+    cut._remembered = float("-inf")
+    cut.go_round()
+    assert sum(read) == 3 * size
+    assert spool.read_json(f"scrub/{spool.store.list('scrub')[-1]}") == {"after": parts[0].id}
+    assert scrub(spool) == 5 * size
+    assert scrub(spool) == 6 * size
+
+
+def test_it_reads_no_faster_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopping(threading.Event):
+        waited = 0.0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waited += timeout or 0
+            return False
+
+    stopping = Stopping()
+    monkeypatch.setattr("consumers.janitor.slow.time.monotonic", lambda: 100 + stopping.waited)
+    wait = paced(1000, stopping)
+    for _ in range(50):
+        wait(400)
+    assert stopping.waited == pytest.approx(20)
+
+
+def test_a_damaged_record_keeps_no_other_part_from_being_read(spool: Spool) -> None:
+    first, second = sorted((closed(spool, study=f"1.{k}") for k in range(2)), key=lambda part: part.id)
+    spool.store.path(f"parts/{first.id}/manifest.json").write_bytes(b"{")
+    flip_one_bit(spool, files(spool, second)[0])
+    scrub(spool)
+    assert [damage.part for damage in damages(spool)] == [second.id]
+
+
+def test_a_held_damage_changes_nothing_for_the_sweep_but_the_record_it_rings_for(spool: Spool) -> None:
+    clock = spool.now
+    assert isinstance(clock, Clock)
+    part = closed(spool, *UIDS)
+    [delivery] = routed(spool, part, "archive")
+    flip_one_bit(spool, files(spool, part)[0])
+    scrub(spool)
+    clock.pass_by(minutes=1)
+    assert [(ring.bell.unit, ring.bell.n) for ring in sweep(spool, CONFIG).rings["send.archive"]] == [(delivery, 1)]
