@@ -8,6 +8,7 @@ from dcmrelay.output import age, as_json, check_known, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
+from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
 from shared.spool.volume import attach
 
@@ -27,6 +28,8 @@ def status(config: Config, *, json: bool) -> int:
     if not problems:
         say("Nobody is needed.")
     say(_summary(health))
+    for name, pause in health.pauses.items():
+        say(one_line(f"{name}: {pause.sentence}; `dcmrelay resume {name}` ends it"))
     if rows:
         table(("destination", "waiting", "working", "oldest", "owner", "last_reason"), rows)
     return int(bool(problems))
@@ -92,6 +95,7 @@ def _health(config: Config, spool: Spool) -> views.Health:
         letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),
         owners={it.name: reading.owner_alive(spool, it.name) for it in config.destinations},
         alert_after={it.name: it.alert_after for it in config.destinations},
+        pauses={it.name: pause for it in config.destinations if (pause := pause_in_force(spool, it.name))},
     )
 
 

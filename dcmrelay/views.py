@@ -8,8 +8,11 @@ from typing import Any
 
 from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
+from shared.spool.pauses import Pause
+from shared.spool.units import Unit
 
 Row = dict[str, Any]
+_ENDED = ("discarded", "redirected", "replaced")
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
 
@@ -30,6 +33,7 @@ class Health:
         letters: dead letters.
         owners: by destination, whether its owner lives; None when it cannot be seen.
         alert_after: by destination, how long something may wait before a person is told.
+        pauses: by destination, the pause in force.
     """
 
     now: datetime
@@ -43,6 +47,7 @@ class Health:
     letters: tuple[DeadLetter, ...]
     owners: Mapping[str, bool | None]
     alert_after: Mapping[str, timedelta | None] = field(default_factory=dict)
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
 
 
 def problems(health: Health) -> list[str]:
@@ -87,7 +92,11 @@ def _filter(dead_letter_class: str, destination: str) -> str:
 
 def _of_destination(row: Row, health: Health) -> Iterable[str]:
     name, limit = row["destination"], health.alert_after.get(row["destination"])
-    if row["waiting"] and row["owner"] == "none":
+    pause = health.pauses.get(name)
+    if pause is not None:
+        if row["waiting"] and pause.until is None:
+            yield f"{_deliveries(row['waiting'])} for {name}, {pause.sentence}: `dcmrelay resume {name}`"
+    elif row["waiting"] and row["owner"] == "none":
         yield f"{_deliveries(row['waiting'])} for {name} and no sender runs for it: `dcmrelay up`"
     elif limit is not None and row["waiting"] and row["oldest"] > limit:
         why = f" ({row['last_reason']})" if row["last_reason"] else ""
@@ -111,6 +120,7 @@ def _waiting_row(name: str, briefs: list[Brief], health: Health) -> Row:
         "working": sum(brief.state.status == "working" for brief in briefs),
         "oldest": max((waited(brief, health.now) for brief in briefs), default=timedelta(0)) if briefs else None,
         "owner": {True: "here", False: "none", None: "elsewhere"}[alive],
+        "paused": health.pauses[name].sentence if name in health.pauses else "",
         "last_reason": max(reasons, key=lambda state: state.at).reason if reasons else "",
     }
 
@@ -152,20 +162,24 @@ def part_state(journey: Journey) -> str:
     return "dead letter" if state.status == "held" else "waits for the router"
 
 
-def delivery_state(unit_state: Any) -> str:
-    """One word for where a delivery is: `delivered`, `dead letter (refused)`, `waiting`, `sending`."""
-    if unit_state.status == "final":
-        return str(unit_state.outcome)
-    if unit_state.status == "held":
-        return f"dead letter ({unit_state.dead_letter_class})"
-    if unit_state.status == "working":
-        return "sending" if unit_state.stage == "send" else "de-identifying"
-    return "waiting" + (f", tried {unit_state.tries} times" if unit_state.tries else "")
+def delivery_state(unit: Unit) -> str:
+    """Where a delivery is: `delivered`, `delivered, 1 held: dead letter (policy)`, `waiting`, `sending`."""
+    state = unit.state
+    if state.status == "final":
+        there = len(unit.facts.get("delivered", ()))
+        return f"{there} delivered, the rest {state.outcome}" if there and state.outcome in _ENDED else state.outcome
+    if state.status == "held":
+        stopped = [f"{len(unit.facts[word])} {word}" for word in ("refused", "held") if unit.facts.get(word)]
+        few = ", ".join((*(("delivered",) if unit.facts.get("delivered") else ()), *stopped))
+        return f"{few}: dead letter ({state.dead_letter_class})" if few else f"dead letter ({state.dead_letter_class})"
+    if state.status == "working":
+        return "sending" if state.stage == "send" else "de-identifying"
+    return "waiting" + (f", tried {state.tries} times" if state.tries else "") + (", urgent" if state.urgent else "")
 
 
 def study_row(journey: Journey) -> Row:
     """A part in a listing."""
-    deliveries = (f"{unit.order['destination']}: {delivery_state(unit.state)}" for unit, _ in journey.deliveries)
+    deliveries = (f"{unit.order['destination']}: {delivery_state(unit)}" for unit, _ in journey.deliveries)
     return {
         "part": journey.part.id[:SHORT],
         "source": journey.part.source,
@@ -191,7 +205,8 @@ def study_facts(journey: Journey) -> Row:
 
 def delivery_facts(unit: Any) -> Row:
     """A delivery for machines."""
-    counts = {word: len(unit.facts.get(word, {})) for word in ("delivered", "refused", "held", "dropped")}
+    words = ("delivered", "refused", "held", "dropped", "elsewhere")
+    counts = {word: len(unit.facts.get(word, {})) for word in words}
     return {
         "id": unit.id,
         "destination": unit.order["destination"],

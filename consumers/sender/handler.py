@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 
 from consumers.sender.parcel import Parcel, pack
 from consumers.sender.sending import Pace, Sending, contexts_for, within
-from consumers.sender.verdict import verdict
+from consumers.sender.verdict import given_up, verdict
 from shared import tls
 from shared.config.peers import Destination
 from shared.dimse import Timeouts, request
-from shared.errors import PermanentError
+from shared.errors import PeerError, PermanentError
 from shared.outcomes import Later, Next, Outcome
 from shared.spool.deliveries import Order, order_from_json
 from shared.spool.parts import Instance
+from shared.spool.pauses import check_not_paused
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -50,6 +51,7 @@ class Sender:
 
     def handle(self, claim: Claim) -> Outcome:
         """Send what is left of a delivery."""
+        check_not_paused(self._spool, self._destination.name)
         order = order_from_json(claim.order)
         if order.identity != self._destination.identity:
             reason = f"destination '{order.destination}' is another peer now than when this was routed"
@@ -60,38 +62,49 @@ class Sender:
         sending.settle_unsendable(parcel.left(claim.facts))
         if left := parcel.left(claim.facts):
             if why := self._send(sending, order, left):
-                return Later(why)
+                left = parcel.left(claim.facts)
+                return Later(why, given_up(why, claim.facts, left, parcel.count))
             if parcel.left(claim.facts):
                 return Next("send")
-        return verdict(claim.facts, parcel.count)
+        return verdict(claim.facts, parcel.count, parcel.invalid)
 
     def _sending(self, claim: Claim) -> Sending:
         return Sending(
             claim,
             self._destination.name,
             path_of=self._spool.store.path,
-            may_send=self._may_send,
+            may_send=self._may_go_on,
             pace=self._pace,
         )
 
+    def _may_go_on(self) -> None:
+        check_not_paused(self._spool, self._destination.name)
+        self._may_send()
+
     def _send(self, sending: Sending, order: Order, left: Mapping[str, Instance]) -> str:
+        """Send what is left on one association; why the rest has to wait, or nothing."""
         contexts = contexts_for(left.values())
         self._may_send()
-        with request(
-            self._destination.host,
-            self._destination.port,
-            calling_ae_title=order.calling_ae_title,
-            called_ae_title=self._destination.ae_title,
-            contexts=contexts,
-            timeouts=self._timeouts,
-            tls=self._tls,
-        ) as association:
-            return sending.send(association, within(left, contexts))
+        try:
+            with request(
+                self._destination.host,
+                self._destination.port,
+                calling_ae_title=order.calling_ae_title,
+                called_ae_title=self._destination.ae_title,
+                contexts=contexts,
+                timeouts=self._timeouts,
+                tls=self._tls,
+            ) as association:
+                return sending.send(association, within(left, contexts))
+        except PeerError as error:
+            return str(error)
 
 
 def _record_withheld(claim: Claim, parcel: Parcel) -> None:
-    """Put on record what the profile withheld, once."""
+    """Put on record what the profile withheld, once; what another delivery brought is not missed."""
+    elsewhere = claim.facts.get("elsewhere", {})
     facts = {"held": parcel.held, "dropped": parcel.dropped}
-    new = {word: reasons for word, reasons in facts.items() if reasons and word not in claim.facts}
+    missed = {word: {i: why for i, why in reasons.items() if i not in elsewhere} for word, reasons in facts.items()}
+    new = {word: reasons for word, reasons in missed.items() if reasons and word not in claim.facts}
     if new:
         claim.record(new)

@@ -25,19 +25,21 @@ class Parcel:
         instances: those that may leave, in the form of the delivery.
         held: reasons, of those that the profile holds for a person.
         dropped: reasons, of those that the profile drops.
+        invalid: those that when held are so for their own bytes, and not by the profile or for want of proof.
     """
 
     count: int
     instances: Mapping[str, Instance]
     held: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, str] = field(default_factory=dict)
+    invalid: frozenset[str] = frozenset()
 
     def left(self, facts: Mapping[str, Any]) -> dict[str, Instance]:
         """The instances that no record says were answered for good; those that failed go last, the latest at the end.
 
         So one that the destination always fails at does not keep back the others.
         """
-        answered = {index for word in ("delivered", "refused", "held") for index in facts.get(word, {})}
+        answered = {index for word in ("delivered", "refused", "held", "elsewhere") for index in facts.get(word, {})}
         failed = {index: int(tries) for index, tries in facts.get("failed", {}).items()}
         left = [index for index in self.instances if index not in answered]
         return {index: self.instances[index] for index in sorted(left, key=lambda index: failed.get(index, -1))}
@@ -63,7 +65,8 @@ def pack(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:
         raise PermanentError(
             f"destination '{order.destination}' takes nothing without proof of de-identification", "policy"
         )
-    return Parcel(count=len(manifest.instances), instances={str(i): it for i, it in enumerate(manifest.instances)})
+    instances = {str(i): it for i, it in enumerate(manifest.instances)}
+    return Parcel(count=len(instances), instances=instances, invalid=frozenset(instances))
 
 
 def _proven(spool: Spool, order: Order, manifest: Manifest) -> Parcel:
@@ -81,7 +84,8 @@ def _proven(spool: Spool, order: Order, manifest: Manifest) -> Parcel:
         raise PermanentError("the proof of de-identification does not cover every instance", "policy")
     held = {str(proof.index): proof.reason for proof in proofs if proof.outcome == "held"}
     dropped = {str(proof.index): proof.reason for proof in proofs if proof.outcome == "dropped"}
-    return Parcel(count=len(proofs), instances=made, held=held, dropped=dropped)
+    invalid = frozenset(str(it.index) for it in proofs if it.outcome == "held" and it.dead_letter_class == "invalid")
+    return Parcel(count=len(proofs), instances=made, held=held, dropped=dropped, invalid=invalid)
 
 
 def _proofs(spool: Spool, order: Order, manifest: Manifest) -> Iterator[Proof]:

@@ -144,6 +144,22 @@ def test_a_destination_that_is_down_becomes_a_dead_letter_when_the_time_is_up(tm
     state = after(relay, delivery, sender(relay))
     assert (state.status, state.dead_letter_class) == ("held", "unreachable")
     assert state.reason.startswith("gave up: cannot connect to 127.0.0.1:")
+    assert state.reason.endswith("; 1 of 1 instances not delivered, 0 delivered")
+
+
+@pytest.mark.parametrize("status", [0x0110, ABORT])
+def test_giving_up_for_one_bad_instance_says_how_many_and_that_the_destination_takes_the_others(
+    tmp_path: Path, status: int
+) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer(always={"1.2.3.4.1.2": status})) as peer:
+        delivery, state = sent(relay, peer, *data_sets(3), tries=3)
+        assert state.status == "waiting"
+        relay.now += timedelta(hours=2)
+        state = after(relay, delivery, sender(relay))
+    assert (state.status, state.dead_letter_class) == ("held", "refused")
+    assert state.reason.startswith("gave up: ")
+    assert state.reason.endswith("; 1 of 3 instances not delivered, 2 delivered")
 
 
 def test_more_kinds_than_one_association_can_carry_go_in_several(tmp_path: Path) -> None:
@@ -177,7 +193,7 @@ def test_bytes_damaged_on_disk_are_held_and_the_others_go(tmp_path: Path) -> Non
         part = relay.part(*data_sets(3))
         flip_last_byte(relay.spool.store.path(relay.manifest(part).instances[1].file))
         state = after(relay, delivery := relay.delivery(part), sender(relay))
-    assert (state.status, state.dead_letter_class) == ("held", "policy")
+    assert (state.status, state.dead_letter_class) == ("held", "invalid")
     assert state.reason == "1 of 3 instances held (the bytes on disk are not those that were stored); 2 delivered"
     assert sorted(peer.kept) == ["1.2.3.4.1.1", "1.2.3.4.1.3"]
     assert list(relay.facts(delivery)["held"]) == ["1"]
