@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from dcmrelay import views
-from dcmrelay.letters import form_of
-from dcmrelay.output import as_json, complain, one_line, progress, say, table
+from dcmrelay.letters import MOST_ROWS, form_of
+from dcmrelay.output import as_json, clock, complain, one_line, progress, say, table
 from dcmrelay.person import who
 from producers.replay import redirect as redirecting
 from producers.replay import ring
@@ -195,10 +195,16 @@ def _print_plan(desk: Desk, rows: list[Row]) -> None:
     if desk.json:
         as_json(rows)
         return
-    for row in rows:
+    for row in rows[:MOST_ROWS]:
         row |= {"id": row["id"][: views.SHORT], "sent": f"{row['missing']} of {row['instances']}"}
-    table(("id", "destination", "form", "sent", "due", "would"), rows)
+    table(("id", "destination", "form", "sent", "due", "would"), rows[:MOST_ROWS])
+    if len(rows) > MOST_ROWS:
+        say(f"... and {len(rows) - MOST_ROWS} more, which --json lists too; the last is due {_text(rows[-1]['due'])}")
     say("Nothing was changed.")
+
+
+def _text(due: datetime | None) -> str:
+    return "at once" if due is None else clock(due)
 
 
 def _report(desk: Desk, done: str, ids: list[str], wanted: int, *, rung: bool = True) -> None:

@@ -12,6 +12,7 @@ from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
 Row = dict[str, Any]
+MOST_ROWS = 200
 _COLUMNS = ("id", "class", "destination", "source", "age", "reason", "next")
 _WORDS = ("delivered", "refused", "held", "dropped", "elsewhere")
 
@@ -21,7 +22,9 @@ def print_list(spool: Spool, letters: list[DeadLetter], *, json: bool) -> None:
     if json:
         as_json([views.letter_facts(letter) for letter in letters])
     elif letters:
-        table(_COLUMNS, [views.letter_row(letter, spool.now()) for letter in letters])
+        table(_COLUMNS, [views.letter_row(letter, spool.now()) for letter in letters[:MOST_ROWS]])
+        if len(letters) > MOST_ROWS:
+            say(f"... and {len(letters) - MOST_ROWS} more; narrow it, as `dcmrelay dead list --help` says")
     else:
         say("No dead letters.")
 

@@ -14,7 +14,7 @@ from shared.headers import read_header
 from shared.spool.deliveries import active_deliveries
 from shared.spool.parts import active_parts, decided_deliveries, read_manifest, read_part
 from shared.spool.spool import Spool
-from shared.spool.states import State
+from shared.spool.states import State, Status
 from shared.spool.units import Unit
 
 log = structlog.get_logger()
@@ -42,14 +42,13 @@ def dead_letters(spool: Spool, beginnings: tuple[str, ...] = ()) -> Iterator[Dea
         spool: the spool.
         beginnings: of ids of dead letters or their parts; only what may be meant is read then.
     """
-    for unit in _units(spool, _meant(spool, beginnings)):
-        if unit.state.status == "held":
-            yield letter_of(unit.id, unit.order, unit.state)
+    for unit in _units(spool, _meant(spool, beginnings), "held"):
+        yield letter_of(unit.id, unit.order, unit.state)
 
 
 def scheduled_until(spool: Spool) -> datetime | None:
     """When the last of the replayed that still wait is due: who goes on with a replay goes on behind it."""
-    units = _units(spool, active_deliveries(spool))
+    units = _units(spool, active_deliveries(spool), "waiting")
     return max((it.state.due for it in units if it.state.facts.get("replayed") and it.state.due), default=None)
 
 
@@ -139,11 +138,11 @@ def _meant(spool: Spool, beginnings: tuple[str, ...]) -> Iterator[str]:
     yield from (it for it in ids if it.startswith(beginnings) or it in of_parts)
 
 
-def _units(spool: Spool, ids: Iterable[str]) -> Iterator[Unit]:
-    """Outlines; what cannot be read is passed over with a warning."""
+def _units(spool: Spool, ids: Iterable[str], status: Status) -> Iterator[Unit]:
+    """Outlines of what is in a status; what cannot be read is passed over with a warning."""
     for id_ in ids:
         try:
-            unit = spool.units(id_).outline(id_)
+            unit = spool.units(id_).outline(id_, status)
         except UNREADABLE as error:
             log.warning("unreadable_record", unit=id_, error=type(error).__name__, remedy="check the disk of the spool")
             continue
