@@ -18,7 +18,7 @@ from producers.replay.choose import DeadLetter
 from producers.replay.orders import Site
 from producers.replay.redirect import Step, Way
 from producers.replay.schedule import due_times, parse_rate
-from producers.replay.show import missing, scheduled_until
+from producers.replay.show import instances_of, missing_of, scheduled_until
 from shared.config import Config
 from shared.errors import StartError
 from shared.messages import Ring
@@ -174,21 +174,25 @@ def _replayed(desk: Desk, letter: DeadLetter) -> str:
 
 def _would(desk: Desk, letter: DeadLetter, what: str, due: datetime | None) -> Row:
     unit = desk.spool.units(letter.id).load(letter.id)
-    left, total = missing(desk.spool, unit) if unit else (0, 0)
-    row = {**views.letter_facts(letter), "missing": left, "instances": total, "form": form_of(unit) if unit else ""}
+    row = views.letter_facts(letter) if unit is None else {**views.letter_facts(letter), **_amounts(desk.spool, unit)}
     return {**row, "due": due, "would": what}
+
+
+def _amounts(spool: Spool, unit: Unit) -> Row:
+    left, total = missing_of(spool, unit), instances_of(spool, unit)
+    return {"missing": len(left), "instances": total, "form": form_of(unit)}
 
 
 def _would_go(desk: Desk, step: Step, due: datetime | None) -> Row:
     unit, ordered = step.unit, step.ordered
-    left, total = missing(desk.spool, unit)
-    row = {"id": unit.id, "part": unit.order["part"], "destination": unit.order["destination"], "form": form_of(unit)}
+    order = {word: unit.order[word] for word in ("part", "destination")}
+    row = {"id": unit.id, **order, **_amounts(desk.spool, unit)}
     what = f"refused: {step.refused}"
     if ordered is not None:
-        left = total - len(ordered.elsewhere)
+        row["missing"] = row["instances"] - len(ordered.elsewhere)
         there = f"; {len(ordered.elsewhere)} are at {row['destination']} and stay there" if ordered.elsewhere else ""
         what = f"goes on to {ordered.order.destination} as {ordered.order.id[: views.SHORT]}{there}"
-    return {**row, "missing": left, "instances": total, "due": due, "would": what}
+    return {**row, "due": due, "would": what}
 
 
 def _print_plan(desk: Desk, rows: list[Row]) -> None:

@@ -6,7 +6,7 @@ from dcmrelay import views
 from dcmrelay.output import as_json, one_line, say, table
 from producers.replay.choose import DeadLetter
 from producers.replay.remedies import remedies
-from producers.replay.show import attempts, missing
+from producers.replay.show import attempts, instances_of, missing_of
 from shared.forms import Form
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
@@ -54,12 +54,12 @@ def _facts(spool: Spool, letter: DeadLetter) -> Row:
     unit = units.load(letter.id)
     if unit is None:
         return views.letter_facts(letter)
-    left, total = missing(spool, unit)
+    left, total = missing_of(spool, unit), instances_of(spool, unit)
     return {
         **views.letter_facts(letter),
         "form": form_of(unit),
         "instances": total,
-        "missing": left,
+        "missing": len(left),
         **{word: unit.facts.get(word, {}) for word in _WORDS},
         "attempts": [vars(attempt) for attempt in attempts(units.history(letter.id))],
         "remedies": remedies(letter),

@@ -53,9 +53,6 @@ def _expire_part(spool: Spool, part_id: str, note: str) -> bool:
             log.error("not_finished_after_all", part=part_id)
             return False
         spool.put_json(f"tombstones/{part_id}.json", _epitaph(spool, part_id))
-        if not is_finished(spool, part_id):  # a person ordered it once more at this moment, and did not see the stone
-            spool.store.delete(f"tombstones/{part_id}.json")
-            return False
     for delivery in decided_deliveries(spool, part_id) or ():
         _delete_delivery(spool, delivery)
     _delete_all(spool, f"parts/{part_id}")

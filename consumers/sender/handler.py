@@ -61,9 +61,12 @@ class Sender:
         sending = self._sending(claim)
         sending.settle_unsendable(parcel.left(claim.facts))
         if left := parcel.left(claim.facts):
-            if why := self._send(sending, order, left):
-                left = parcel.left(claim.facts)
-                return Later(why, given_up(why, claim.facts, left, parcel.count))
+            try:
+                why = self._send(sending, order, left)
+            except PeerError as error:
+                why = str(error)
+            if why:
+                return Later(why, given_up(why, claim.facts, parcel.left(claim.facts), parcel.count))
             if parcel.left(claim.facts):
                 return Next("send")
         return verdict(claim.facts, parcel.count, parcel.invalid)
@@ -82,22 +85,18 @@ class Sender:
         self._may_send()
 
     def _send(self, sending: Sending, order: Order, left: Mapping[str, Instance]) -> str:
-        """Send what is left on one association; why the rest has to wait, or nothing."""
         contexts = contexts_for(left.values())
         self._may_send()
-        try:
-            with request(
-                self._destination.host,
-                self._destination.port,
-                calling_ae_title=order.calling_ae_title,
-                called_ae_title=self._destination.ae_title,
-                contexts=contexts,
-                timeouts=self._timeouts,
-                tls=self._tls,
-            ) as association:
-                return sending.send(association, within(left, contexts))
-        except PeerError as error:
-            return str(error)
+        with request(
+            self._destination.host,
+            self._destination.port,
+            calling_ae_title=order.calling_ae_title,
+            called_ae_title=self._destination.ae_title,
+            contexts=contexts,
+            timeouts=self._timeouts,
+            tls=self._tls,
+        ) as association:
+            return sending.send(association, within(left, contexts))
 
 
 def _record_withheld(claim: Claim, parcel: Parcel) -> None:

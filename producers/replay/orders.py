@@ -105,7 +105,6 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
     ring = put(site.spool, unit, state)
     if ring is None:
         raise ValueError("something else was ordered of its part at the same moment; try again")
-    part_of(site.spool, part_id)  # retention looks once more after its tombstone, and we after our order
     return ring
 
 

@@ -7,6 +7,7 @@ from functools import reduce
 
 from producers.replay.orders import Site, give, successor
 from producers.replay.ring import put
+from producers.replay.show import missing_of
 from shared.messages import Ring
 from shared.spool import states
 from shared.spool.deliveries import Ordered, marker
@@ -99,7 +100,8 @@ def _ended(site: Site, step: Step, way: Way) -> Step:
     if unit.state.status == "working":
         return replace(step, refused="it is being worked on just now and goes on too")
     to = step.ordered.order.id
-    final = states.moved(unit.state, now=now, by=site.by, why=site.why, outcome=way.outcome, to=to)
+    left = missing_of(site.spool, unit)
+    final = states.moved(unit.state, now=now, by=site.by, why=site.why, outcome=way.outcome, to=to, missing=left)
     if put(site.spool, unit, final) is None:
         return replace(step, refused="somebody else let it go on at the same moment; both go on")
     site.spool.store.delete(marker(unit.id))

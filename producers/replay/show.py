@@ -78,11 +78,16 @@ def attempts(history: Iterable[State]) -> list[Attempt]:
     return [attempt for before, state in pairwise(history) if (attempt := _attempt(before, state))]
 
 
-def missing(spool: Spool, unit: Unit) -> tuple[int, int]:
-    """How many instances of a delivery's part have not been brought by it or another one, and how many there are."""
+def missing_of(spool: Spool, unit: Unit) -> list[str]:
+    """Indices of the instances of a delivery's part that neither it nor another one has brought or dropped by rule."""
+    there = {index for word in ("delivered", "dropped", "elsewhere") for index in unit.facts.get(word, ())}
+    return [str(index) for index in range(instances_of(spool, unit)) if str(index) not in there]
+
+
+def instances_of(spool: Spool, unit: Unit) -> int:
+    """How many instances the part of a unit has."""
     manifest = read_manifest(spool, unit.order.get("part", unit.id))
-    total = 0 if manifest is None else len(manifest.instances)
-    return total - sum(len(unit.facts.get(word, ())) for word in ("delivered", "dropped", "elsewhere")), total
+    return 0 if manifest is None else len(manifest.instances)
 
 
 def is_of_study(spool: Spool, part_id: str, study: str) -> bool:

@@ -1,6 +1,6 @@
 """The records of a unit and the rules by which one follows another. No I/O, no clock, no globals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -175,7 +175,9 @@ def discarded(state: State, *, now: datetime, by: str, why: str) -> State:
     return replace(state, n=state.n + 1, status="final", at=now, outcome="discarded", reason=why, facts={}, by=by)
 
 
-def moved(state: State, *, now: datetime, by: str, why: str, outcome: str, to: str) -> State:
+def moved(
+    state: State, *, now: datetime, by: str, why: str, outcome: str, to: str, missing: Iterable[str] = ()
+) -> State:
     """The final record of a delivery whose missing instances another one brings.
 
     Args:
@@ -185,9 +187,10 @@ def moved(state: State, *, now: datetime, by: str, why: str, outcome: str, to: s
         why: their words for the record.
         outcome: `redirected`, `replaced`.
         to: id of the delivery that goes on.
+        missing: indices of the instances that it brings.
     """
     final = replace(state, n=state.n + 1, status="final", at=now, due=None, by=by)
-    return replace(final, outcome=outcome, reason=why, facts={"goes_on_as": to})
+    return replace(final, outcome=outcome, reason=why, facts={"elsewhere": dict.fromkeys(missing, to)})
 
 
 def reopened(state: State, *, now: datetime, by: str, why: str, config: str, orders: Mapping[str, Any]) -> State:

@@ -60,7 +60,11 @@ def test_only_what_is_missing_goes_to_the_other_destination(relay: Prepared, let
     assert (said.code, said.out.splitlines()[0]) == (0, "redirected: 1")
     route_again(relay)
     old, new = deliveries(relay, part_of(relay, letter))
-    assert (old.state.status, old.state.outcome, old.state.facts) == ("final", "redirected", {"goes_on_as": new.id})
+    assert (old.state.status, old.state.outcome, old.state.facts) == (
+        "final",
+        "redirected",
+        {"elsewhere": {"1": new.id, "2": new.id}},
+    )
     assert (old.state.by, old.state.reason) == (who(), "archive is full")
     assert (new.order["destination"], new.state.status, new.facts) == (
         "reading",
@@ -109,7 +113,7 @@ def test_a_redirect_killed_at_any_step_and_given_again_makes_one_delivery(relay:
         command("dead", "redirect", letter, "--to", "reading")
         route_again(relay)
         old, new = deliveries(relay, part_of(relay, letter))
-        assert (old.state.outcome, old.state.facts) == ("redirected", {"goes_on_as": new.id})
+        assert (old.state.outcome, old.facts) == ("redirected", {"elsewhere": {"0": new.id, "1": new.id}})
         assert (new.order["destination"], new.state.status, new.state.n) == ("reading", "waiting", 0)
         sweep(relay.spool, "")
         assert letter not in relay.spool.store.list("active/deliveries")

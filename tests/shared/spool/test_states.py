@@ -199,5 +199,6 @@ def test_what_a_person_did_is_told_of_no_later_record() -> None:
 
 
 def test_a_delivery_that_goes_on_as_another_says_so() -> None:
-    moved = states.moved(WAITING, now=NOW, by="ann", why="moved", outcome="redirected", to="d2")
-    assert (moved.status, moved.outcome, moved.facts, moved.due) == ("final", "redirected", {"goes_on_as": "d2"}, None)
+    moved = states.moved(WAITING, now=NOW, by="ann", why="moved", outcome="redirected", to="d2", missing="3")
+    assert (moved.status, moved.outcome, moved.due) == ("final", "redirected", None)
+    assert moved.facts == {"elsewhere": {"3": "d2"}}
