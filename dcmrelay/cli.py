@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated
@@ -159,6 +160,60 @@ def show(
     from dcmrelay import looking
 
     looking.show(load(find(config)), what, json=as_json)
+
+
+@app.command()
+def pause(
+    destination: str,
+    until: Annotated[datetime | None, typer.Option(help="Ends by itself then; this machine's time.")] = None,
+    for_: Annotated[str, typer.Option("--for", metavar="2h", help="Ends by itself after so long.")] = "",
+    why: Annotated[str, typer.Option(help="Your words for the record; no patient data.")] = "",
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Hold back everything for a destination; nothing counts as a try meanwhile."""
+    from dcmrelay import pausing
+
+    pausing.pause(load(find(config)), destination, until=until, for_=for_, why=why, json=as_json)
+
+
+@app.command()
+def resume(destination: str, config: ConfigFile = None, as_json: Json = False) -> None:
+    """End a destination's pause: what waits for it goes on at once."""
+    from dcmrelay import pausing
+
+    pausing.resume(load(find(config)), destination, json=as_json)
+
+
+@app.command()
+def resend(
+    study: Annotated[str, typer.Argument(help="Id of a part or delivery, Study Instance UID or accession number.")],
+    to: Annotated[str, typer.Option(help="Only to this destination.")] = "",
+    profile_now: dead.ProfileNow = False,
+    dry_run: dead.DryRun = False,
+    why: Annotated[str, typer.Option(help="Your words for the record; no patient data.")] = "",
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Send a whole study once more to where it went, or where a route of its source would send it."""
+    from dcmrelay import pushing
+
+    loaded = load(find(config))
+    code = pushing.resend(loaded, study, to=to, profile_now=profile_now, dry_run=dry_run, why=why, json=as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def urgent(
+    study: Annotated[str, typer.Argument(help="Id of a part or delivery, Study Instance UID or accession number.")],
+    why: Annotated[str, typer.Option(help="Your words for the record; no patient data.")] = "",
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Let a study's waiting deliveries overtake routine work, at once."""
+    from dcmrelay import pushing
+
+    raise typer.Exit(pushing.urgent(load(find(config)), study, why=why, json=as_json))
 
 
 @app.command()

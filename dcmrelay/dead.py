@@ -1,16 +1,13 @@
-"""The commands `dead list`, `show`, `replay` and `discard`: what waits for a person, and what the person decides."""
+"""The commands `dead list`, `show`, `replay`, `redirect`, `discard`: what waits for a person, and what they decide."""
 
-import getpass
+from datetime import datetime
 from typing import Annotated, Literal
 
 import typer
 
 from dcmrelay.options import ConfigFile, Json
-from dcmrelay.output import as_json, check_known, one_line, say, table
-from producers.replay.choose import DeadLetter, Wish, chosen
 from shared.config import find, load
 from shared.errors import StartError
-from shared.spool.spool import Spool
 from shared.spool.volume import attach
 
 app = typer.Typer(help="Dead letters: what waits for a person.", no_args_is_help=True)
@@ -19,38 +16,55 @@ Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids or
 Destination = Annotated[str, typer.Option(help="Only for this destination.")]
 DeadLetterClasses = Literal["", "unreachable", "refused", "invalid", "policy", "bug"]
 Class = Annotated[DeadLetterClasses, typer.Option("--class", help="Only of this class.")]
+Source = Annotated[str, typer.Option(help="Only from this source.")]
+Study = Annotated[str, typer.Option(help="Only of this study: Study Instance UID or accession number.")]
+OlderThan = Annotated[str, typer.Option(metavar="2h", help="Only those that stopped longer ago.")]
+Since = Annotated[datetime | None, typer.Option(help="Only those that stopped since; this machine's time.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say which, change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
 Why = Annotated[str, typer.Option(help="Your words for the record; no patient data.")]
-
-_COLUMNS = ("id", "class", "destination", "source", "age", "reason", "next")
+Rate = Annotated[str, typer.Option(metavar="10/min", help="So many per s, min or h, each at a due time of its own.")]
+ProfileNow = Annotated[bool, typer.Option("--profile-now", help="De-identify anew, by the profile as it is now.")]
 
 
 @app.command("list")
 def list_(
-    destination: Destination = "", dead_letter_class: Class = "", config: ConfigFile = None, json: Json = False
+    destination: Destination = "",
+    dead_letter_class: Class = "",
+    source: Source = "",
+    study: Study = "",
+    older_than: OlderThan = "",
+    since: Since = None,
+    config: ConfigFile = None,
+    json: Json = False,
 ) -> None:
     """List dead letters, the oldest first; exit 1 when there are some."""
+    from dcmrelay import choosing, letters
+
     loaded = load(find(config))
     spool = attach(loaded)
-    letters = _chosen(spool, Wish(destination=destination, dead_letter_class=dead_letter_class, all=True))
-    if destination and not letters:
-        check_known("destination", destination, (it.name for it in loaded.destinations))
-    _print(spool, letters, json=json)
-    raise typer.Exit(int(bool(letters)))
+    wish = choosing.wish_of(
+        spool, destination=destination, dead_letter_class=dead_letter_class, source=source, study=study,
+        older_than=older_than, since=since, all_=True,
+    )  # fmt: skip
+    found = choosing.found(spool, wish)
+    if not found:
+        choosing.check_names(loaded, wish)
+    letters.print_list(spool, found, json=json)
+    raise typer.Exit(int(bool(found)))
 
 
 @app.command()
 def show(id_: Annotated[str, typer.Argument(metavar="ID")], config: ConfigFile = None, json: Json = False) -> None:
-    """The whole story of a dead letter's study."""
-    from dcmrelay import looking
+    """One dead letter: instances, attempts with the peer's answers, what you can do; then its study's story."""
+    from dcmrelay import choosing, letters, looking
 
     loaded = load(find(config))
-    letters = _chosen(attach(loaded), Wish(ids=(id_,)))
-    looking.show(loaded, letters[0].part, json=json)
+    spool = attach(loaded)
+    found = choosing.found(spool, choosing.wish_of(spool, ids=(id_,)))
+    letters.print_letters(spool, found, json=json)
     if not json:
-        for letter in letters:
-            say(f"{letter.id}: when it is mended, `dcmrelay dead replay {letter.id[:10]}`; or `dcmrelay dead discard`")
+        looking.show(loaded, found[0].part, json=False)
 
 
 @app.command()
@@ -58,28 +72,67 @@ def replay(
     ids: Ids = None,
     destination: Destination = "",
     dead_letter_class: Class = "",
+    source: Source = "",
+    study: Study = "",
+    older_than: OlderThan = "",
+    since: Since = None,
     all_: All = False,
+    profile_now: ProfileNow = False,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEYWORD=VALUE", hidden=True)] = None,
+    rate: Rate = "",
     dry_run: DryRun = False,
-    why: Why = "replayed",
+    why: Why = "",
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Let dead letters go on where they stopped, as if never tried; parts under the configuration in force now."""
-    from producers.replay import ring
-    from shared.service import find_broker
+    """Let dead letters go on: a part is decided anew under the configuration now, a delivery sends what is missing."""
+    from dcmrelay import acting, choosing
+    from producers.replay.redirect import Way
 
-    loaded = load(find(config))
-    spool = attach(loaded)
-    letters = _meant(spool, _wish(ids, destination, dead_letter_class, all_=all_))
-    if dry_run:
-        _print(spool, letters, json=json)
-        return
-    spool.keep_config(loaded.snapshot(), loaded.hash)
-    decided = [(it, ring.release(spool, it, by=getpass.getuser(), why=why, config=loaded.hash)) for it in letters]
-    rings = [one for _, one in decided if one is not None]
-    rung = ring.rung(find_broker(loaded), tuple(it.name for it in loaded.destinations), rings)
-    released = [letter for letter, one in decided if one is not None]
-    _report("replayed", released, len(letters), json=json, rung=rung)
+    if set_:
+        raise StartError("--set is not built yet: correct the study at its source, send it again, discard this one")
+    desk = acting.desk(load(find(config)), why=why or "replayed", json=json, dry_run=dry_run)
+    wish = choosing.wish_of(
+        desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
+        study=study, older_than=older_than, since=since, all_=all_,
+    )  # fmt: skip
+    meant = choosing.meant(desk.spool, desk.config, wish)
+    if profile_now:
+        raise typer.Exit(acting.redirect(desk, meant, Way(profile_now=True), rate))
+    raise typer.Exit(acting.replay(desk, meant, rate))
+
+
+@app.command()
+def redirect(
+    to: Annotated[str, typer.Option(help="Another destination that a route of the source names.")],
+    ids: Ids = None,
+    destination: Destination = "",
+    dead_letter_class: Class = "",
+    source: Source = "",
+    study: Study = "",
+    older_than: OlderThan = "",
+    since: Since = None,
+    all_: All = False,
+    whole_study: Annotated[bool, typer.Option(help="All parts and instances, not only what is missing.")] = False,
+    profile_now: ProfileNow = False,
+    rate: Rate = "",
+    dry_run: DryRun = False,
+    why: Why = "",
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Send what is missing to another destination, in the same form."""
+    from dcmrelay import acting, choosing
+    from producers.replay.redirect import Way
+
+    desk = acting.desk(load(find(config)), why=why or f"redirected to {to}", json=json, dry_run=dry_run)
+    wish = choosing.wish_of(
+        desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
+        study=study, older_than=older_than, since=since, all_=all_,
+    )  # fmt: skip
+    meant = choosing.meant(desk.spool, desk.config, wish)
+    way = Way(to=to, profile_now=profile_now, whole=whole_study)
+    raise typer.Exit(acting.redirect(desk, meant, way, rate))
 
 
 @app.command()
@@ -87,61 +140,24 @@ def discard(
     ids: Ids = None,
     destination: Destination = "",
     dead_letter_class: Class = "",
+    source: Source = "",
+    study: Study = "",
+    older_than: OlderThan = "",
+    since: Since = None,
     all_: All = False,
     dry_run: DryRun = False,
-    why: Why = "discarded",
+    why: Why = "",
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Give dead letters up for good: they are not sent; the record says who and why."""
-    from producers.replay import ring
+    """Give dead letters up for good: what is missing is not sent; the record says who and, with --why, why."""
+    from dcmrelay import acting, choosing
 
-    spool = attach(load(find(config)))
-    letters = _meant(spool, _wish(ids, destination, dead_letter_class, all_=all_))
-    if dry_run:
-        _print(spool, letters, json=json)
-        return
-    gone = [letter for letter in letters if ring.discard(spool, letter, by=getpass.getuser(), why=why)]
-    _report("discarded", gone, len(letters), json=json)
-
-
-def _wish(ids: list[str] | None, destination: str, dead_letter_class: str, *, all_: bool) -> Wish:
-    return Wish(ids=tuple(ids or ()), destination=destination, dead_letter_class=dead_letter_class, all=all_)
-
-
-def _meant(spool: Spool, wish: Wish) -> list[DeadLetter]:
-    if wish.is_empty:
-        raise StartError("say which: ids, --destination, --class or --all; `dcmrelay dead list` shows them")
-    letters = _chosen(spool, wish)
-    if not letters:
-        raise StartError("no dead letter fits; `dcmrelay dead list` shows all there are")
-    return letters
-
-
-def _chosen(spool: Spool, wish: Wish) -> list[DeadLetter]:
-    from producers.replay.show import dead_letters
-
-    try:
-        return chosen(dead_letters(spool), wish)
-    except ValueError as error:
-        raise StartError(f"{one_line(error)}; `dcmrelay dead list` shows them") from None
-
-
-def _print(spool: Spool, letters: list[DeadLetter], *, json: bool) -> None:
-    from dcmrelay import views
-
-    if json:
-        as_json([views.letter_facts(letter) for letter in letters])
-    elif letters:
-        table(_COLUMNS, [views.letter_row(letter, spool.now()) for letter in letters])
-    else:
-        say("No dead letters.")
-
-
-def _report(done: str, letters: list[DeadLetter], wanted: int, *, json: bool, rung: bool = True) -> None:
-    if json:
-        as_json({done: [letter.id for letter in letters], "rung": rung})
-        return
-    say(f"{done}: {len(letters)}" + (f"; {wanted - len(letters)} were none any more" if wanted > len(letters) else ""))
-    if not rung:
-        say("RabbitMQ is away: the sweep rings for them within a minute of its return; see `dcmrelay status`")
+    if not (why or dry_run):
+        raise StartError('say why, for the record and without patient data: --why "..."')
+    desk = acting.desk(load(find(config)), why=why, json=json, dry_run=dry_run)
+    wish = choosing.wish_of(
+        desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
+        study=study, older_than=older_than, since=since, all_=all_,
+    )  # fmt: skip
+    raise typer.Exit(acting.discard(desk, choosing.meant(desk.spool, desk.config, wish)))

@@ -1,14 +1,10 @@
 """The command `send`: files to the running relay, with progress and a summary."""
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from rich.progress import Progress
-
-from dcmrelay.output import complain, one_line, say
+from dcmrelay.output import complain, one_line, progress, say
 from dcmrelay.running import listening
 from dcmrelay.sending import NotSent, Ready, Sent, Target, examine, files_in, meaning, send
 from shared.config import Config, Source
@@ -42,7 +38,7 @@ def hand_over(config: Config, source: str, paths: list[Path], shown: Shown = Non
         complain(f"{'not sent' if found.failed else 'skipped'}: {_line(found)}")
     outcomes: list[Outcome] = list(passed_over)
     ready = [found for found in looked_at if isinstance(found, Ready)]
-    with _progress(len(ready)) as advance:
+    with progress("sending", len(ready)) as advance:
         send(target, ready, _told(outcomes, advance))
     say(_summary(outcomes, source, target))
     return int(not outcomes or any(isinstance(outcome, NotSent) and outcome.failed for outcome in outcomes))
@@ -79,24 +75,14 @@ def _tls(config: Config, source: Source, shown: Shown) -> TlsPeer | None:
     return of_this_relay(config.ingress.tls, *shown)
 
 
-def _told(outcomes: list[Outcome], advance: Callable[[], None]) -> Callable[[Outcome], None]:
+def _told(outcomes: list[Outcome], advance: Callable[[int], None]) -> Callable[[Outcome], None]:
     def tell(outcome: Outcome) -> None:
         outcomes.append(outcome)
         if isinstance(outcome, NotSent):
             complain(f"not sent: {_line(outcome)}")
-        advance()
+        advance(1)
 
     return tell
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    if not (sys.stdout.isatty() and total):
-        yield lambda: None
-        return
-    with Progress(transient=True) as progress:
-        task = progress.add_task("sending", total=total)
-        yield lambda: progress.advance(task)
 
 
 def _line(outcome: NotSent) -> str:

@@ -8,6 +8,7 @@ from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
 from shared.spool.damage import damages
+from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
 from shared.spool.trend import bytes_per_second, full_in
 from shared.spool.volume import attach
@@ -26,6 +27,8 @@ def status(config: Config, *, json: bool) -> int:
     if not problems:
         say("Nobody is needed.")
     say(_summary(health))
+    for name, pause in health.pauses.items():
+        say(one_line(f"{name}: {pause.sentence}; `dcmrelay resume {name}` ends it"))
     if rows:
         table(("destination", "waiting", "working", "oldest", "owner", "last_reason"), rows)
     return int(bool(problems))
@@ -70,6 +73,7 @@ def _health(config: Config, spool: Spool) -> views.Health:
         letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),
         owners={it.name: reading.owner_alive(spool, it.name) for it in config.destinations},
         alert_after={it.name: it.alert_after for it in config.destinations},
+        pauses={it.name: pause for it in config.destinations if (pause := pause_in_force(spool, it.name))},
     )
 
 

@@ -2,12 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -50,6 +52,17 @@ def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: s
     for row in rows:
         shown.add_row(*(Text(one_line(row.get(column, ""))) for column in columns))
     console().print(shown)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere; gives a function that moves it on by so many."""
+    if not (sys.stdout.isatty() and total):
+        yield lambda _: None
+        return
+    with Progress(transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 def one_line(value: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from producers.replay.show import is_of_study
 from shared import owner
 from shared.errors import UNREADABLE
 from shared.spool.deliveries import active_deliveries
@@ -109,13 +110,17 @@ def journey(spool: Spool, part: Part) -> Journey:
 
 
 def find_parts(spool: Spool, what: str) -> list[Part]:
-    """The parts a person means, oldest first: by an id of a part or delivery, or Study Instance UID."""
+    """The parts a person means, oldest first: by an id of a part or delivery, Study Instance UID or accession number.
+
+    The accession number is read from the images of every part that the spool still has.
+    """
     if "." in what:
         return [part for part in reversed(parts(spool)) if part.study_instance_uid == what]
     ids = [unit for unit in spool.parts.ids() if unit.startswith(what)]
     for delivery in chain(unit for unit in spool.deliveries.ids() if unit.startswith(what)):
         brief = _brief(spool, delivery)
         ids += [brief.order["part"]] if brief else []
+    ids = ids or [unit for unit in spool.parts.ids() if is_of_study(spool, unit, what)]
     found = (read_part(spool, unit) for unit in dict.fromkeys(ids))
     return sorted((part for part in found if part is not None), key=lambda part: part.opened_at)
 

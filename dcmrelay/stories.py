@@ -7,12 +7,14 @@ from typing import Any
 
 from dcmrelay.reading import Journey
 from dcmrelay.views import SHORT, Row, counted, delivery_facts, study_facts
+from producers.replay.show import deed
 from shared.forms import Form
+from shared.spool.deliveries import ordered_of
 from shared.spool.removal import REMOVED
 from shared.spool.states import State
 from shared.spool.units import Unit
 
-_WORDS = ("delivered", "refused", "held", "dropped")
+_WORDS = ("delivered", "refused", "held", "dropped", "elsewhere")
 
 
 def story(journey: Journey) -> list[Row]:
@@ -38,7 +40,9 @@ def _of_part(state: State, journey: Journey) -> Iterator[Row]:
     if state.outcome == REMOVED:
         yield _row(state.at, "removal begun", "everything is final, and [spool] retention is over or the disk is short")
     elif state.status == "final" and state.outcome == "routed":
-        yield _row(state.at, "routed", _decided(journey.decision or {}))
+        first = next(it for it in journey.history if it.outcome == "routed")
+        if state is first:  # the router sees the part again when a person ordered more of it
+            yield _row(state.at, "routed", _decided(journey.decision or {}))
     elif state.n > 0 or state.status == "final":
         yield from _turn(state)
 
@@ -78,8 +82,12 @@ def _of_delivery(unit: Unit, history: tuple[State, ...]) -> Iterator[Row]:
 def _turn(state: State, before: State | None = None) -> Iterator[Row]:
     """What a record says that a person wants to know; claims and slices are not told one by one."""
     if state.by:
-        word = "discarded" if state.status == "final" else "replayed"
-        yield _row(state.at, f"{word} by {state.by}", state.reason)
+        ordered = [f"{it.order.destination} ({it.order.form.label})" for it in ordered_of(state.facts).values()]
+        detail = "; ".join(filter(None, (f"to {', '.join(ordered)}" if ordered else "", state.reason)))
+        due = f"; not before {state.due.astimezone():%Y-%m-%d %H:%M:%S}" if state.due else ""
+        yield _row(state.at, f"{deed(state)} by {state.by}", detail + due)
+    elif state.facts.get("paused"):
+        yield _row(state.at, "waits", state.reason)
     elif state.status == "held":
         yield _row(state.at, f"dead letter, class {state.dead_letter_class}", state.reason)
     elif state.status == "waiting" and state.tries:

@@ -9,10 +9,12 @@ from typing import Any
 from dcmrelay.output import age
 from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
+from shared.spool.pauses import Pause
 
 Row = dict[str, Any]
 IDENTIFYING = ("patient_id", "accession_number", "study_date")
 """What tells whom a part is about; shown only to who asked for it."""
+_ENDED = ("discarded", "redirected", "replaced")
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
 _SOON_FULL = timedelta(hours=12)
@@ -36,6 +38,7 @@ class Health:
         alert_after: by destination, how long something may wait before a person is told.
         full_in: when `min_free` is reached by the trend of the last hours; None when it is not.
         damaged: parts of stored files found damaged, one for each file.
+        pauses: by destination, the pause in force.
     """
 
     now: datetime
@@ -51,6 +54,7 @@ class Health:
     alert_after: Mapping[str, timedelta | None] = field(default_factory=dict)
     full_in: timedelta | None = None
     damaged: tuple[str, ...] = ()
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
 
 
 def problems(health: Health) -> list[str]:
@@ -103,7 +107,11 @@ def _filter(dead_letter_class: str, destination: str) -> str:
 
 def _of_destination(row: Row, health: Health) -> Iterable[str]:
     name, limit = row["destination"], health.alert_after.get(row["destination"])
-    if row["waiting"] and row["owner"] == "none":
+    pause = health.pauses.get(name)
+    if pause is not None:
+        if row["waiting"] and pause.until is None:
+            yield f"{_deliveries(row['waiting'])} for {name}, {pause.sentence}: `dcmrelay resume {name}`"
+    elif row["waiting"] and row["owner"] == "none":
         yield f"{_deliveries(row['waiting'])} for {name} and no sender runs for it: `dcmrelay up`"
     elif limit is not None and row["waiting"] and row["oldest"] > limit:
         why = f" ({row['last_reason']})" if row["last_reason"] else ""
@@ -127,6 +135,7 @@ def _waiting_row(name: str, briefs: list[Brief], health: Health) -> Row:
         "working": sum(brief.state.status == "working" for brief in briefs),
         "oldest": max((waited(brief, health.now) for brief in briefs), default=timedelta(0)) if briefs else None,
         "owner": {True: "here", False: "none", None: "elsewhere"}[alive],
+        "paused": health.pauses[name].sentence if name in health.pauses else "",
         "last_reason": max(reasons, key=lambda state: state.at).reason if reasons else "",
     }
 
@@ -169,14 +178,20 @@ def part_state(journey: Journey) -> str:
 
 
 def delivery_state(delivery: Row) -> str:
-    """One word for where a delivery is, by its facts: `delivered`, `dead letter (refused)`, `waiting`, `sending`."""
+    """Where a delivery is, by its facts: `sending`, `delivered`, `delivered, 1 held: dead letter (policy)`."""
+    there = delivery["delivered"]
     if delivery["state"] == "final":
-        return str(delivery["outcome"])
+        outcome = str(delivery["outcome"])
+        return f"{there} delivered, the rest {outcome}" if there and outcome in _ENDED else outcome
     if delivery["state"] == "held":
-        return f"dead letter ({delivery['class']})"
+        stopped = [f"{delivery[word]} {word}" for word in ("refused", "held") if delivery[word]]
+        few = ", ".join(("delivered", *stopped) if there else stopped)
+        letter = f"dead letter ({delivery['class']})"
+        return f"{few}: {letter}" if few else letter
     if delivery["state"] == "working":
         return {"send": "sending", "verify": "verifying"}.get(delivery["stage"], "de-identifying")
-    return "waiting" + (f", tried {delivery['tries']} times" if delivery["tries"] else "")
+    tried = f", tried {delivery['tries']} times" if delivery["tries"] else ""
+    return f"waiting{tried}" + (", urgent" if delivery.get("urgent") else "")
 
 
 def study_row(facts: Row) -> Row:
@@ -200,7 +215,8 @@ def study_facts(journey: Journey) -> Row:
 
 def delivery_facts(unit: Any) -> Row:
     """A delivery for machines."""
-    counts = {word: len(unit.facts.get(word, {})) for word in ("delivered", "refused", "held", "dropped")}
+    words = ("delivered", "refused", "held", "dropped", "elsewhere")
+    counts = {word: len(unit.facts.get(word, {})) for word in words}
     return {
         "id": unit.id,
         "destination": unit.order["destination"],
@@ -216,6 +232,7 @@ def delivery_facts(unit: Any) -> Row:
         "tries": unit.state.tries,
         "due": unit.state.due,
         "at": unit.state.at,
+        "urgent": unit.state.urgent,
         **counts,
     }
 

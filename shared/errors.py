@@ -16,11 +16,13 @@
     ├── PermanentError               never will work as it stands: becomes a dead letter of the class it names
     │   └── DataSetError             bytes that cannot be read as a DICOM data set
     ├── SupersededError              somebody else wrote the unit's next record: stop, touch nothing
-    └── HandedBackError              the process was told to stop: leave the unit as if it had not begun
+    ├── HandedBackError              the process was told to stop: leave the unit as if it had not begun
+    └── PausedError                  a person paused the destination: leave the unit until then, no try is counted
 
 No message in this tree may quote a value from a data set, or text that a peer or a parser wrote.
 """
 
+from datetime import datetime
 from typing import Literal
 
 DeadLetterClass = Literal["unreachable", "refused", "invalid", "policy", "bug"]
@@ -128,6 +130,19 @@ class SupersededError(DcmrelayError):
 
 class HandedBackError(DcmrelayError):
     """The process was told to stop; the unit goes back as if this try had not been made."""
+
+
+class PausedError(DcmrelayError):
+    """A person paused the destination; what is under way stops where it is and waits.
+
+    Args:
+        reason: one line for the record.
+        until: when to look again.
+    """
+
+    def __init__(self, reason: str, until: datetime) -> None:
+        super().__init__(reason)
+        self.reason, self.until = reason, until
 
 
 def where(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from shared.errors import DeadLetterClass
@@ -32,9 +33,23 @@ class Next:
 
 @dataclass(frozen=True)
 class Later:
-    """May work later; the reason is kept, the time is the worker's to choose."""
+    """May work later; the reason is kept, the time is the worker's to choose.
+
+    Args:
+        reason: why it did not work now.
+        given_up: what it becomes when its time is used up; None: class unreachable, with the reason.
+    """
 
     reason: str
+    given_up: "Held | None" = None
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A person paused what the unit needs: it waits, no try is counted, and the time to give up stands still."""
+
+    reason: str
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -45,4 +60,4 @@ class Held:
     dead_letter_class: DeadLetterClass
 
 
-Outcome = Done | Next | Later | Held
+Outcome = Done | Next | Later | Paused | Held

@@ -81,8 +81,7 @@ class Anonymizer:
     def _instance(self, order: Order, index: int, instance: Instance, rules: Rules, outputs: "Outputs") -> Proof:
         path = self._spool.store.path(instance.file)
         if not is_intact(path, instance):
-            reason = "the bytes on disk are not those that were received"
-            return Proof(index=index, input_sha256=instance.sha256, outcome="held", reason=reason)
+            return _unusable(index, instance, "the bytes on disk are not those that were received")
         name = output_name(rendition_id(order.part, order.form), index)
         output = Output(self._spool.store.draft())
         is_made = False
@@ -94,7 +93,7 @@ class Anonymizer:
                 )
             is_made = True
         except DataSetError as error:
-            return Proof(index=index, input_sha256=instance.sha256, outcome="held", reason=error.reason)
+            return _unusable(index, instance, error.reason)
         finally:
             if not is_made:
                 output.draft.discard()
@@ -130,6 +129,11 @@ class Anonymizer:
                 )
             self._rules[form] = rules_of(profile, key)
         return self._rules[form]
+
+
+def _unusable(index: int, instance: Instance, reason: str) -> Proof:
+    """The proof that an instance was held because it cannot be read."""
+    return Proof(index=index, input_sha256=instance.sha256, outcome="held", reason=reason, dead_letter_class="invalid")
 
 
 class Output:

@@ -105,7 +105,7 @@ def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str]
         found.waiting[destination] += 1
         since = unit.made_at
         found.oldest[destination] = min(since, found.oldest.get(destination, since))
-    key = routing_key(unit.state.stage, unit.order)
+    key = routing_key(unit.state.stage, unit.order, urgent=unit.state.urgent)
     _note(spool, delivery, unit.state, key, str(unit.order["part"]), found)
 
 

@@ -1,10 +1,13 @@
 """A closed part in; its decision, the pins of its study and its deliveries out.
 
 Decided once, under the configuration that was in force when the part closed; whoever comes second reads the first's
-decision. No route wants it, or a pinned choice cannot be followed: held, never a guess.
+decision. No route wants it, or a pinned choice cannot be followed: held, never a guess. A decided part comes once more
+when a person ordered a delivery of it on top: that is made too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +22,15 @@ from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
 from shared.outcomes import Done, Held, Outcome
-from shared.spool.deliveries import Order, create_delivery, order_from_json, order_to_json, routing_key
+from shared.spool.deliveries import (
+    Order,
+    Ordered,
+    create_delivery,
+    order_from_json,
+    order_to_json,
+    ordered_of,
+    routing_key,
+)
 from shared.spool.keys import key_id
 from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
 from shared.spool.pins import Pin, keep_profile, live_pins, put_pin, study_pins
@@ -52,16 +63,23 @@ class Router:
             decision = self._spool.read_json(name) or decided
             for route in decision["routes"]:
                 metrics.PARTS_ROUTED.labels(route=route).inc()
-        return Done(outcome="routed", rings=tuple(self._deliver(decision, claim.id)))
+        by_router = (Ordered(order=order_from_json(content)) for content in decision["deliveries"])
+        rings = [
+            *(self._deliver(it, decision["config"]) for it in by_router),
+            *(self._deliver(it, claim.state.config) for it in ordered_of(claim.facts).values()),
+        ]
+        return Done(outcome="routed", rings=tuple(ring for ring in rings if ring is not None))
 
-    def _deliver(self, decision: Mapping[str, Any], part: str) -> Iterator[Ring]:
-        for content in decision["deliveries"]:
-            order = order_from_json(content)
-            create_delivery(self._spool, order, decision["config"])
-            state = self._spool.deliveries.newest(order.id)
-            if state is not None and state.n == 0:
-                bell = Bell(unit=order.id, n=0)
-                yield Ring(routing_key=routing_key(state.stage, content), bell=bell, journey=part)
+    def _deliver(self, ordered: Ordered, config: str) -> Ring | None:
+        """Make a delivery unless it is there; its bell, while nobody has looked at it."""
+        order = ordered.order
+        create_delivery(self._spool, order, config, ordered=ordered)
+        state = self._spool.deliveries.newest(order.id)
+        if state is None or state.n:
+            return None
+        bell, key = Bell(unit=order.id, n=0), routing_key(state.stage, asdict(order))
+        wait = max(timedelta(0), state.due - self._spool.now()) if state.due else timedelta(0)
+        return Ring(routing_key=key, bell=bell, wait=wait, journey=order.part)
 
 
 class Routing:

@@ -12,15 +12,16 @@ from consumers.sender.kept import Kept
 from consumers.sender.parcel import Parcel, is_answered, pack
 from consumers.sender.sending import Pace, Sending, contexts_for, has_contexts, within
 from consumers.sender.transcoding.transcoder import Transcoder
-from consumers.sender.verdict import verdict
+from consumers.sender.verdict import given_up, verdict
 from consumers.sender.verification import Verification
 from shared import tls
 from shared.config.peers import Destination
 from shared.dimse import Association, Timeouts, request
-from shared.errors import PeerAbortedError, PermanentError
+from shared.errors import PeerAbortedError, PeerError, PermanentError
 from shared.outcomes import Later, Next, Outcome
 from shared.spool.deliveries import Order, order_from_json
 from shared.spool.parts import Instance, read_part
+from shared.spool.pauses import check_not_paused
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -57,6 +58,7 @@ class Sender:
 
     def handle(self, claim: Claim) -> Outcome:
         """Send what is left of a delivery."""
+        check_not_paused(self._spool, self._destination.name)
         order = order_from_json(claim.order)
         if order.identity != self._destination.identity:
             reason = f"destination '{order.destination}' is another peer now than when this was routed"
@@ -66,11 +68,15 @@ class Sender:
         sending = self._sending(claim)
         sending.settle_unsendable(parcel.left(claim.facts))
         if left := parcel.left(claim.facts):
-            if why := self._send(claim, sending, order, left):
-                return Later(why)
+            try:
+                why = self._send(claim, sending, order, left)
+            except PeerError as error:
+                why = str(error)
+            if why:
+                return Later(why, given_up(why, claim.facts, parcel.left(claim.facts), parcel.count))
             if parcel.left(claim.facts):
                 return Next("send")
-        return self._verification.look(claim, order, parcel) or verdict(claim.facts, parcel.count)
+        return self._verification.look(claim, order, parcel) or verdict(claim.facts, parcel.count, parcel.invalid)
 
     def release(self) -> None:
         """Release the associations that are kept open between studies."""
@@ -81,10 +87,14 @@ class Sender:
             claim,
             self._destination.name,
             path_of=self._spool.store.path,
-            may_send=self._may_send,
+            may_send=self._may_go_on,
             pace=self._pace,
             transcoder=Transcoder(self._spool.store) if self._may_transcode else None,
         )
+
+    def _may_go_on(self) -> None:
+        check_not_paused(self._spool, self._destination.name)
+        self._may_send()
 
     def _send(self, claim: Claim, sending: Sending, order: Order, left: Mapping[str, Instance]) -> str:
         contexts = contexts_for(left.values(), may_transcode=self._may_transcode)
@@ -144,8 +154,10 @@ def study_of(spool: Spool, delivery: str) -> str:
 
 
 def _record_withheld(claim: Claim, parcel: Parcel) -> None:
-    """Put on record what the profile withheld, once."""
+    """Put on record what the profile withheld, once; what another delivery brought is not missed."""
+    elsewhere = claim.facts.get("elsewhere", {})
     facts = {"held": parcel.held, "dropped": parcel.dropped}
-    new = {word: reasons for word, reasons in facts.items() if reasons and word not in claim.facts}
+    missed = {word: {i: why for i, why in reasons.items() if i not in elsewhere} for word, reasons in facts.items()}
+    new = {word: reasons for word, reasons in missed.items() if reasons and word not in claim.facts}
     if new:
         claim.record(new)

@@ -25,12 +25,14 @@ class Parcel:
         instances: those that may leave, in the form of the delivery.
         held: reasons, of those that the profile holds for a person.
         dropped: reasons, of those that the profile drops.
+        invalid: those that when held are so for their own bytes, and not by the profile or for want of proof.
     """
 
     count: int
     instances: Mapping[str, Instance]
     held: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, str] = field(default_factory=dict)
+    invalid: frozenset[str] = frozenset()
 
     def left(self, facts: Mapping[str, Any]) -> dict[str, Instance]:
         """The instances that no record says were answered for good; those that failed go last, the latest at the end.
@@ -44,7 +46,7 @@ class Parcel:
 
 def is_answered(index: str, facts: Mapping[str, Any]) -> bool:
     """Whether a record says that an instance was answered for good."""
-    return any(index in facts.get(word, {}) for word in ("delivered", "refused", "held"))
+    return any(index in facts.get(word, {}) for word in ("delivered", "refused", "held", "elsewhere"))
 
 
 def pack(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:
@@ -67,7 +69,8 @@ def pack(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:
         raise PermanentError(
             f"destination '{order.destination}' takes nothing without proof of de-identification", "policy"
         )
-    return Parcel(count=len(manifest.instances), instances={str(i): it for i, it in enumerate(manifest.instances)})
+    instances = {str(i): it for i, it in enumerate(manifest.instances)}
+    return Parcel(count=len(instances), instances=instances, invalid=frozenset(instances))
 
 
 def _proven(spool: Spool, order: Order, manifest: Manifest) -> Parcel:
@@ -85,7 +88,8 @@ def _proven(spool: Spool, order: Order, manifest: Manifest) -> Parcel:
         raise PermanentError("the proof of de-identification does not cover every instance", "policy")
     held = {str(proof.index): proof.reason for proof in proofs if proof.outcome == "held"}
     dropped = {str(proof.index): proof.reason for proof in proofs if proof.outcome == "dropped"}
-    return Parcel(count=len(proofs), instances=made, held=held, dropped=dropped)
+    invalid = frozenset(str(it.index) for it in proofs if it.outcome == "held" and it.dead_letter_class == "invalid")
+    return Parcel(count=len(proofs), instances=made, held=held, dropped=dropped, invalid=invalid)
 
 
 def _proofs(spool: Spool, order: Order, manifest: Manifest) -> Iterator[Proof]:

@@ -4,7 +4,7 @@ A stage of its own, `verify`, after everything was sent: the study goes to the e
 owner asks by C-FIND in an association of its own. What is not found yet is asked for again after growing pauses; what
 is not found within `verify_within` was answered with success and not kept, and becomes a dead letter. Replayed, it is
 sent again.
-Source: ADR 0012.
+Source: ADR 0014.
 """
 
 from collections import defaultdict

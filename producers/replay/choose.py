@@ -1,6 +1,6 @@
 """Which dead letters a person means. No I/O, no clock, no globals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,18 +42,27 @@ class Wish:
         ids: ids or beginnings of ids, of the dead letter or its part; empty: any.
         destination: empty: any.
         dead_letter_class: empty: any.
+        source: empty: any.
+        parts: ids of the parts of the study that was named; None: any.
+        since: held at this time or later; None: ever.
+        before: held at this time or earlier; None: ever.
         all: nothing else needs to be given.
     """
 
     ids: tuple[str, ...] = ()
     destination: str = ""
     dead_letter_class: str = ""
+    source: str = ""
+    parts: Collection[str] | None = None
+    since: datetime | None = None
+    before: datetime | None = None
     all: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was asked for."""
-        return not (self.ids or self.destination or self.dead_letter_class or self.all)
+        named = self.ids or self.destination or self.dead_letter_class or self.source
+        return not (named or self.since or self.before or self.parts is not None or self.all)
 
 
 def chosen(letters: Iterable[DeadLetter], wish: Wish) -> list[DeadLetter]:
@@ -72,7 +81,14 @@ def chosen(letters: Iterable[DeadLetter], wish: Wish) -> list[DeadLetter]:
 
 
 def _fits(letter: DeadLetter, wish: Wish) -> bool:
-    return wish.destination in ("", letter.destination) and wish.dead_letter_class in ("", letter.dead_letter_class)
+    return (
+        wish.destination in ("", letter.destination)
+        and wish.dead_letter_class in ("", letter.dead_letter_class)
+        and wish.source in ("", letter.source)
+        and (wish.parts is None or letter.part in wish.parts)
+        and (wish.since is None or wish.since <= letter.since)
+        and (wish.before is None or letter.since <= wish.before)
+    )
 
 
 def _named(letters: Sequence[DeadLetter], wanted: str) -> list[DeadLetter]:

@@ -1,6 +1,8 @@
 """What a person decides about a dead letter becomes its next record; then the bell is rung."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from producers.replay.choose import DeadLetter
 from shared.broker import Publisher, topology
@@ -10,11 +12,14 @@ from shared.spool import states
 from shared.spool.deliveries import marker, routing_key
 from shared.spool.spool import Spool
 from shared.spool.states import State
+from shared.spool.units import Unit
 
 _CONNECT_SECONDS = 5
 
 
-def release(spool: Spool, letter: DeadLetter, *, by: str, why: str, config: str) -> Ring | None:
+def release(
+    spool: Spool, letter: DeadLetter, *, by: str, why: str, config: str, due: datetime | None = None
+) -> Ring | None:
     """Let a dead letter go on, as if never tried, at the stage where it stopped.
 
     Args:
@@ -23,6 +28,7 @@ def release(spool: Spool, letter: DeadLetter, *, by: str, why: str, config: str)
         by: who decided.
         why: their words.
         config: hash of the configuration in force, kept in the spool: a part is decided under it.
+        due: not to go on before.
 
     Returns:
         The bell to ring; None when it is no dead letter any more.
@@ -31,63 +37,90 @@ def release(spool: Spool, letter: DeadLetter, *, by: str, why: str, config: str)
         StorageError: the disk refused; nothing changed.
     """
     under = config if letter.stage == "route" else ""
-    return _decided(spool, letter, lambda held: states.released(held, now=spool.now(), by=by, why=why, config=under))
+    return _decided(
+        spool, letter, lambda held: states.released(held, now=spool.now(), by=by, why=why, config=under, due=due)
+    )
 
 
 def discard(spool: Spool, letter: DeadLetter, *, by: str, why: str) -> bool:
     """Give a dead letter up for good; False when it is none any more. Arguments and errors as for `release`."""
     done = _decided(spool, letter, lambda held: states.discarded(held, now=spool.now(), by=by, why=why))
-    if done is None:
-        return False
-    if letter.stage != "route":
+    if done is not None and letter.stage != "route":
         spool.store.delete(marker(letter.id))
-    return True
+    return done is not None
 
 
-def ring(url: str, destinations: tuple[str, ...], rings: Iterable[Ring]) -> None:
-    """Ring the bells of what was released, and tell the fact.
+class Bells:
+    """Rings for what was decided while RabbitMQ is there; what is not rung for, the janitor's sweep finds.
 
     Args:
-        url: AMQP URL.
-        destinations: all that are configured.
-        rings: from `release`.
+        publisher: None when there is no broker to be found.
 
-    Raises:
-        BrokerError: the broker is away or did not confirm; the sweep will ring.
-        StartError: it refuses us.
+    Attributes:
+        all_rung: whether nothing was left to the sweep.
     """
-    publisher = Publisher(url, topology(destinations), "replay")
+
+    def __init__(self, publisher: Publisher | None) -> None:
+        self._publisher = publisher
+        self.all_rung = True
+
+    def ring(self, rings: Iterable[Ring], *, replayed: bool = False) -> None:
+        """Ring bells; with the fact that a dead letter was replayed."""
+        for one in rings:
+            if not self._rung(one, replayed=replayed):
+                self._publisher, self.all_rung = None, False
+                return
+
+    def _rung(self, one: Ring, *, replayed: bool) -> bool:
+        if self._publisher is None:
+            return False
+        try:
+            self._publisher.ring([one])
+            if replayed:
+                self._publisher.tell_if_possible([StudyReplayed(id=one.bell.unit, n=one.bell.n, part=one.journey)])
+        except (BrokerError, StartError):
+            return False
+        return True
+
+
+@contextmanager
+def bells(url: str | None, destinations: tuple[str, ...]) -> Iterator[Bells]:
+    """A connection to ring on.
+
+    Args:
+        url: AMQP URL; None when there is none.
+        destinations: all that are configured.
+    """
+    publisher = None if url is None else Publisher(url, topology(destinations), "replay")
+    if publisher is None:
+        yield Bells(None)
+        return
     publisher.start()
     try:
-        if not publisher.link.wait_connected(_CONNECT_SECONDS):
-            raise BrokerError("RabbitMQ is away")
-        for one in rings:
-            publisher.ring([one])
-            publisher.tell_if_possible([StudyReplayed(id=one.bell.unit, n=one.bell.n, part=one.journey)])
+        yield Bells(publisher if publisher.link.wait_connected(_CONNECT_SECONDS) else None)
     finally:
         publisher.stop()
 
 
-def rung(url: str | None, destinations: tuple[str, ...], rings: list[Ring]) -> bool:
-    """Whether the bells were rung at once; otherwise the janitor's sweep rings them within a minute."""
-    if url is None or not rings:
-        return not rings
+def put(spool: Spool, unit: Unit, state: State) -> Ring | None:
+    """Write what a person decided as a unit's next record; its bell, or None when somebody else was faster.
+
+    Raises:
+        StorageError: the disk refused; nothing changed.
+    """
     try:
-        ring(url, destinations, rings)
-    except (BrokerError, StartError):
-        return False
-    return True
+        spool.units(unit.id).append(unit.id, state)
+    except SupersededError:
+        return None
+    key = routing_key(state.stage, unit.order, urgent=state.urgent)
+    wait = max(timedelta(0), state.due - spool.now()) if state.due else timedelta(0)
+    return Ring(
+        routing_key=key, bell=Bell(unit=unit.id, n=state.n), wait=wait, journey=str(unit.order.get("part", unit.id))
+    )
 
 
 def _decided(spool: Spool, letter: DeadLetter, decide: Callable[[State], State]) -> Ring | None:
-    units = spool.units(letter.id)
-    unit = units.load(letter.id)
+    unit = spool.units(letter.id).outline(letter.id)
     if unit is None or unit.state.status != "held" or unit.state.n != letter.n:
         return None
-    state = decide(unit.state)
-    try:
-        units.append(letter.id, state)
-    except SupersededError:
-        return None
-    bell = Bell(unit=letter.id, n=state.n)
-    return Ring(routing_key=routing_key(state.stage, unit.order), bell=bell, journey=letter.part)
+    return put(spool, unit, decide(unit.state))

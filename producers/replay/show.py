@@ -1,30 +1,55 @@
-"""The dead letters that a spool holds."""
+"""The dead letters that a spool holds, and what its records say of one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, pairwise
 from typing import Any
 
 import structlog
 
 from producers.replay.choose import DeadLetter
-from shared.errors import UNREADABLE
+from shared.errors import UNREADABLE, DataSetError
+from shared.headers import read_header
 from shared.spool.deliveries import active_deliveries
-from shared.spool.parts import active_parts
+from shared.spool.parts import active_parts, decided_deliveries, read_manifest, read_part
 from shared.spool.spool import Spool
-from shared.spool.states import State
+from shared.spool.states import State, Status
+from shared.spool.units import Unit
 
 log = structlog.get_logger()
 
 
-def dead_letters(spool: Spool) -> Iterator[DeadLetter]:
-    """Every part and delivery that waits for a person; reads unfinished work only."""
-    for id_ in (*active_parts(spool), *active_deliveries(spool)):
-        try:
-            unit = spool.units(id_).outline(id_)
-        except UNREADABLE as error:
-            log.warning("unreadable_record", unit=id_, error=type(error).__name__, remedy="check the disk of the spool")
-            continue
-        if unit is not None and unit.state.status == "held":
-            yield letter_of(id_, unit.order, unit.state)
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One turn in the life of a dead letter.
+
+    Args:
+        at: when.
+        what: `failed`, `stopped`, or what a person did.
+        why: the peer's answer, the reason, or the person's words.
+    """
+
+    at: datetime
+    what: str
+    why: str
+
+
+def dead_letters(spool: Spool, beginnings: tuple[str, ...] = ()) -> Iterator[DeadLetter]:
+    """Every part and delivery that waits for a person; reads unfinished work only.
+
+    Args:
+        spool: the spool.
+        beginnings: of ids of dead letters or their parts; only what may be meant is read then.
+    """
+    for unit in _units(spool, _meant(spool, beginnings), "held"):
+        yield letter_of(unit.id, unit.order, unit.state)
+
+
+def scheduled_until(spool: Spool) -> datetime | None:
+    """When the last of the replayed that still wait is due: who goes on with a replay goes on behind it."""
+    units = _units(spool, active_deliveries(spool), "waiting")
+    return max((it.state.due for it in units if it.state.facts.get("replayed") and it.state.due), default=None)
 
 
 def letter_of(unit: str, order: Mapping[str, Any], state: State) -> DeadLetter:
@@ -46,3 +71,85 @@ def letter_of(unit: str, order: Mapping[str, Any], state: State) -> DeadLetter:
         dead_letter_class=state.dead_letter_class or "bug",
         reason=state.reason,
     )
+
+
+def attempts(history: Iterable[State]) -> list[Attempt]:
+    """What was tried, in the order of time: each try with its answer, each stop, what persons did."""
+    return [attempt for before, state in pairwise(history) if (attempt := _attempt(before, state))]
+
+
+def missing_of(spool: Spool, unit: Unit) -> list[str]:
+    """Indices of the instances of a delivery's part that neither it nor another one has brought or dropped by rule."""
+    there = {index for word in ("delivered", "dropped", "elsewhere") for index in unit.facts.get(word, ())}
+    return [str(index) for index in range(instances_of(spool, unit)) if str(index) not in there]
+
+
+def instances_of(spool: Spool, unit: Unit) -> int:
+    """How many instances the part of a unit has."""
+    manifest = read_manifest(spool, unit.order.get("part", unit.id))
+    return 0 if manifest is None else len(manifest.instances)
+
+
+def is_of_study(spool: Spool, part_id: str, study: str) -> bool:
+    """Whether a part is of a study, named by its Study Instance UID or accession number (PS3.3 C.7.2.1)."""
+    part = read_part(spool, part_id)
+    if part is None or part.study_instance_uid == study:
+        return part is not None
+    is_uid = "." in study and study.replace(".", "").isdigit()
+    return not is_uid and _accession_number(spool, part_id) == study
+
+
+def _accession_number(spool: Spool, part_id: str) -> str:
+    manifest = read_manifest(spool, part_id)
+    for instance in manifest.instances[:1] if manifest else ():
+        try:
+            header = read_header(spool.store.path(instance.file), ("AccessionNumber",))
+        except DataSetError:
+            return ""
+        return str(header.get("AccessionNumber", "") or "").strip()
+    return ""
+
+
+def _attempt(before: State, state: State) -> Attempt | None:
+    if state.by:
+        return Attempt(at=state.at, what=f"{deed(state)} by {state.by}", why=state.reason)
+    if state.status == "held":
+        return Attempt(at=state.at, what="stopped", why=state.reason)
+    if state.status == "waiting" and state.tries > before.tries:
+        return Attempt(at=state.at, what=f"try {state.tries} failed", why=state.reason)
+    return None
+
+
+def deed(state: State) -> str:
+    """What a person did with a record that says who: `replayed`, `discarded`, `made urgent`, ..."""
+    if state.status == "final":
+        return state.outcome
+    if state.facts.get("ordered"):
+        return "ordered again"
+    if state.facts.get("replayed"):
+        return "replayed"
+    return "made urgent" if state.urgent else "resumed"
+
+
+def _meant(spool: Spool, beginnings: tuple[str, ...]) -> Iterator[str]:
+    """Ids of unfinished units: all, or those that a beginning may mean."""
+    unfinished = chain(active_parts(spool), active_deliveries(spool))
+    if not beginnings:
+        yield from unfinished
+        return
+    ids = list(unfinished)
+    parts = [it for it in spool.parts.ids() if it.startswith(beginnings)]
+    of_parts = {it for part in parts for it in decided_deliveries(spool, part) or ()}
+    yield from (it for it in ids if it.startswith(beginnings) or it in of_parts)
+
+
+def _units(spool: Spool, ids: Iterable[str], status: Status) -> Iterator[Unit]:
+    """Outlines of what is in a status; what cannot be read is passed over with a warning."""
+    for id_ in ids:
+        try:
+            unit = spool.units(id_).outline(id_, status)
+        except UNREADABLE as error:
+            log.warning("unreadable_record", unit=id_, error=type(error).__name__, remedy="check the disk of the spool")
+            continue
+        if unit is not None:
+            yield unit

@@ -5,7 +5,8 @@ active/deliveries/<id>       there while the delivery is unfinished
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from shared.forms import Form, hashed_id
@@ -27,6 +28,7 @@ class Order:
         source: name of the source, for people.
         optional: never delays or fails the study.
         urgent: overtakes routine work to the same destination.
+        again: 0 for what the router decided; counts the times a person ordered it once more.
     """
 
     part: str
@@ -38,14 +40,31 @@ class Order:
     source: str
     optional: bool = False
     urgent: bool = False
+    again: int = 0
 
     @property
     def id(self) -> str:
         """Id of the delivery: the same part, form and destination are one delivery, whatever routes ask for it."""
-        return hashed_id("d", self.part, self.destination, self.identity, asdict(self.form))
+        repeated = (self.again,) if self.again else ()
+        return hashed_id("d", self.part, self.destination, self.identity, asdict(self.form), *repeated)
 
 
-InstanceOutcome = Literal["delivered", "refused", "held", "dropped"]
+@dataclass(frozen=True, kw_only=True)
+class Ordered:
+    """A delivery that a person ordered of a part that was routed before.
+
+    Args:
+        order: the delivery.
+        elsewhere: by index, ids of deliveries that brought an instance already; it is left out.
+        due: not to be sent before.
+    """
+
+    order: Order
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    due: datetime | None = None
+
+
+InstanceOutcome = Literal["delivered", "refused", "held", "dropped", "elsewhere"]
 
 
 def order_to_json(order: Order) -> dict[str, Any]:
@@ -64,13 +83,31 @@ def marker(delivery: str) -> str:
     return f"active/deliveries/{delivery}"
 
 
-def create_delivery(spool: Spool, order: Order, config: str) -> None:
+def ordered_to_json(ordered: Ordered) -> dict[str, Any]:
+    """What a person ordered, as the part's record holds it."""
+    due = None if ordered.due is None else ordered.due.isoformat()
+    return {"order": order_to_json(ordered.order), "elsewhere": dict(ordered.elsewhere), "due": due}
+
+
+def ordered_of(facts: Mapping[str, Any]) -> dict[str, Ordered]:
+    """The deliveries that persons ordered of a part, by id; `facts` are those of the part's records."""
+    return {id_: _ordered(content) for id_, content in facts.get("ordered", {}).items()}
+
+
+def _ordered(content: Mapping[str, Any]) -> Ordered:
+    due = None if content["due"] is None else datetime.fromisoformat(content["due"])
+    return Ordered(order=order_from_json(content["order"]), elsewhere=content["elsewhere"], due=due)
+
+
+def create_delivery(spool: Spool, order: Order, config: str, *, ordered: Ordered | None = None) -> None:
     """Make a delivery unless it is there: first the marker that a sweep finds, then the unit, whole."""
     if spool.deliveries.newest(order.id) is not None:
         return
     spool.store.put_new(marker(order.id), b"")
     stage = "send" if order.form.kind == "received" else "render"
     state = State(n=0, stage=stage, status="waiting", at=spool.now(), config=config)
+    if ordered is not None:
+        state = replace(state, due=ordered.due, facts={"elsewhere": ordered.elsewhere} if ordered.elsewhere else {})
     spool.deliveries.create(order.id, order_to_json(order), state)
 
 
@@ -79,11 +116,16 @@ def active_deliveries(spool: Spool) -> Iterator[str]:
     yield from spool.store.list("active/deliveries")
 
 
-def routing_key(stage: str, order: Mapping[str, Any]) -> str:
+def routing_key(stage: str, order: Mapping[str, Any], *, urgent: bool = False) -> str:
     """The key under which a unit's bell is rung: `route`, `render`, `send.<destination>[.urgent]`.
 
     A delivery at stage `verify` is its destination's owner's too.
+
+    Args:
+        stage: where the unit stands.
+        order: what it is.
+        urgent: a person made it so; its order may say so too.
     """
     if stage not in ("send", "verify"):
         return stage
-    return f"send.{order['destination']}" + (".urgent" if order.get("urgent") else "")
+    return f"send.{order['destination']}" + (".urgent" if urgent or order.get("urgent") else "")

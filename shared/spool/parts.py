@@ -144,9 +144,16 @@ def active_parts(spool: Spool, study_key: str = "") -> Iterator[str]:
 
 
 def decided_deliveries(spool: Spool, part_id: str) -> tuple[str, ...] | None:
-    """Ids of the deliveries that the router decided, or None while it has not."""
+    """Ids of the deliveries that the router decided, then of those that persons ordered; None while it has not.
+
+    What a person ordered a moment ago may not be made yet; then the part is not final.
+    """
     decision = spool.read_json(f"parts/{part_id}/decision.json")
-    return None if decision is None else tuple(delivery["id"] for delivery in decision["deliveries"])
+    if decision is None:
+        return None
+    decided = tuple(delivery["id"] for delivery in decision["deliveries"])
+    unit = spool.parts.load(part_id)
+    return (*decided, *(unit.facts.get("ordered", ()) if unit is not None else ()))
 
 
 def is_finished(spool: Spool, part_id: str) -> bool:

@@ -25,6 +25,7 @@ class Proof:
         outcome: `made`, or why there is no output: `held` for a person, `dropped` by the profile.
         made: the output, when made.
         reason: why it was withheld, without values.
+        dead_letter_class: of a held one: `policy` when the profile says so, `invalid` when its bytes cannot be used.
     """
 
     index: int
@@ -32,6 +33,7 @@ class Proof:
     outcome: Literal["made", "held", "dropped"]
     made: Instance | None = None
     reason: str = ""
+    dead_letter_class: Literal["policy", "invalid"] = "policy"
 
 
 def output_name(rendition: str, index: int) -> str:

@@ -1,12 +1,12 @@
 """The records of a unit and the rules by which one follows another. No I/O, no clock, no globals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from shared.errors import DeadLetterClass
-from shared.outcomes import Done, Held, Later, Next, Outcome
+from shared.outcomes import Done, Held, Later, Next, Outcome, Paused
 
 Status = Literal["waiting", "working", "held", "final"]
 _TIMES = ("at", "due", "since", "lease")
@@ -32,7 +32,8 @@ class State:
         config: hash of the configuration in force for it.
         outcome: what became of it, when final.
         facts: what this record adds: progress of a slice, counts; merged over all records in `Units.facts`.
-        by: who replayed or discarded it, when a person did.
+        by: who made this record, when a person did: replayed, discarded, made urgent, ordered more, ...
+        urgent: a person let it overtake routine work to the same destination.
     """
 
     n: int
@@ -51,6 +52,7 @@ class State:
     outcome: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     by: str = ""
+    urgent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,7 @@ def settled(state: State, outcome: Outcome, *, now: datetime, retry: Retry, jitt
         retry: waits and limits of this stage.
         jitter: 0..1, drawn by the caller.
     """
-    free = replace(state, n=state.n + 1, at=now, owner="", lease=None, facts={}, reason="")
+    free = replace(state, n=state.n + 1, at=now, owner="", lease=None, facts={}, reason="", by="")
     match outcome:
         case Done(outcome=word, facts=facts):
             return replace(free, status="final", outcome=word, facts=facts)
@@ -115,8 +117,13 @@ def settled(state: State, outcome: Outcome, *, now: datetime, retry: Retry, jitt
             return replace(free, status="waiting", stage=stage, tries=0, faults=0, since=None)
         case Held(reason, dead_letter_class):
             return replace(free, status="held", reason=reason, dead_letter_class=dead_letter_class)
-        case Later(reason) if state.since is not None and now - state.since >= retry.give_up:
-            return replace(free, status="held", reason=f"gave up: {reason}", dead_letter_class="unreachable")
+        case Paused(reason, until):
+            since = state.since + (until - now) if state.tries and state.since else None
+            return replace(free, status="waiting", due=until, reason=reason, since=since, facts={"paused": True})
+        case Later(reason, given_up) if state.since is not None and now - state.since >= retry.give_up:
+            held = given_up or Held(reason, "unreachable")
+            word = held.dead_letter_class
+            return replace(free, status="held", reason=f"gave up: {held.reason}", dead_letter_class=word)
         case Later(reason):
             due = now + retry.wait(state.tries, jitter)
             return replace(free, status="waiting", tries=state.tries + 1, due=due, reason=reason)
@@ -135,7 +142,7 @@ def handed_back(state: State, *, now: datetime) -> State:
     return replace(state, n=state.n + 1, status="waiting", at=now, owner="", lease=None, facts={})
 
 
-def released(state: State, *, now: datetime, by: str, why: str, config: str = "") -> State:
+def released(state: State, *, now: datetime, by: str, why: str, config: str = "", due: datetime | None = None) -> State:
     """The record of a replayed dead letter: as if never tried, at the stage where it stopped.
 
     Args:
@@ -144,13 +151,14 @@ def released(state: State, *, now: datetime, by: str, why: str, config: str = ""
         by: who replayed it.
         why: their words for the record.
         config: hash of the configuration to decide under; empty keeps the old one.
+        due: not to be worked on before.
     """
     return replace(
         state,
         n=state.n + 1,
         status="waiting",
         at=now,
-        due=None,
+        due=due,
         tries=0,
         faults=0,
         since=None,
@@ -171,6 +179,49 @@ def failed(state: State, *, now: datetime, why: str) -> State:
     """The record of an optional delivery that is given up, so that it fails nothing else."""
     free = replace(state, n=state.n + 1, status="final", at=now, due=None, dead_letter_class=None)
     return replace(free, outcome="failed", reason=why, facts={}, by="")
+
+
+def moved(
+    state: State, *, now: datetime, by: str, why: str, outcome: str, to: str, missing: Iterable[str] = ()
+) -> State:
+    """The final record of a delivery whose missing instances another one brings.
+
+    Args:
+        state: the newest record; nobody works on it.
+        now: the time.
+        by: who ordered it.
+        why: their words for the record.
+        outcome: `redirected`, `replaced`.
+        to: id of the delivery that goes on.
+        missing: indices of the instances that it brings.
+    """
+    final = replace(state, n=state.n + 1, status="final", at=now, due=None, by=by)
+    return replace(final, outcome=outcome, reason=why, facts={"elsewhere": dict.fromkeys(missing, to)})
+
+
+def reopened(state: State, *, now: datetime, by: str, why: str, config: str, orders: Mapping[str, Any]) -> State:
+    """The record of a routed part that a person ordered deliveries of: it goes to the router once more, to make them.
+
+    Args:
+        state: the final record.
+        now: the time.
+        by: who ordered them.
+        why: their words for the record.
+        config: hash of the configuration in force, under which they were found to be allowed.
+        orders: what they ordered, by delivery id, as `shared.spool.deliveries.ordered_to_json` writes it.
+    """
+    waiting = replace(state, n=state.n + 1, status="waiting", at=now, due=None, tries=0, faults=0, since=None)
+    return replace(waiting, outcome="", reason=why, facts={"ordered": orders}, by=by, config=config)
+
+
+def hurried(state: State, *, now: datetime, by: str, why: str) -> State:
+    """The record of a waiting delivery that a person made urgent: it is due now, before routine work."""
+    return replace(state, n=state.n + 1, at=now, due=None, reason=why, facts={}, by=by, urgent=True)
+
+
+def resumed(state: State, *, now: datetime, by: str) -> State:
+    """The record of a delivery that waited for the end of a pause: it is due now."""
+    return replace(state, n=state.n + 1, at=now, due=None, reason="", facts={}, by=by)
 
 
 def to_json(state: State) -> dict[str, Any]:

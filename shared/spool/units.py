@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.errors import StorageError, SupersededError
-from shared.spool.states import State, from_json, to_json
+from shared.spool.states import State, Status, from_json, to_json
 from shared.spool.store import Store
 
 _RECORD = re.compile(r"(\d{8})\.json")
@@ -57,13 +57,20 @@ class Units:
         states = [from_json(record) for record in records]
         return Unit(id=unit, order=records[0]["order"], state=states[-1], made_at=states[0].at, facts=merged(states))
 
-    def outline(self, unit: str) -> Unit | None:
-        """A unit without its facts: two records are read, however many it has."""
+    def outline(self, unit: str, status: Status | None = None) -> Unit | None:
+        """A unit without its facts: two records are read, however many it has.
+
+        Args:
+            unit: its id.
+            status: only if it is in this one, else None; of the others one record is read.
+        """
         numbers = self._numbers(unit)
         if not numbers:
             return None
-        first = self._read(unit, numbers[0])
-        state = from_json(self._read(unit, numbers[-1]))
+        newest = self._read(unit, numbers[-1])
+        if status not in (None, newest["status"]):
+            return None
+        first, state = self._read(unit, numbers[0]), from_json(newest)
         return Unit(id=unit, order=first["order"], state=state, made_at=from_json(first).at, facts={})
 
     def history(self, unit: str, since: int = 0) -> list[State]:

@@ -33,7 +33,7 @@ class Said:
 def ring_of(unit: Unit | Claim, state: State, wait: timedelta = timedelta(0)) -> Ring:
     """The bell of a unit's record."""
     return Ring(
-        routing_key=routing_key(state.stage, unit.order),
+        routing_key=routing_key(state.stage, unit.order, urgent=state.urgent),
         bell=Bell(unit=unit.id, n=state.n),
         wait=wait,
         journey=journey_of(unit),

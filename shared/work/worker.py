@@ -15,9 +15,17 @@ from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wai
 from tenacity.nap import sleep_using_event
 
 from shared import metrics, owner
-from shared.errors import HandedBackError, PermanentError, StorageError, SupersededError, TransientError, where
+from shared.errors import (
+    HandedBackError,
+    PausedError,
+    PermanentError,
+    StorageError,
+    SupersededError,
+    TransientError,
+    where,
+)
 from shared.messages import Bell
-from shared.outcomes import Held, Later, Outcome
+from shared.outcomes import Held, Later, Outcome, Paused
 from shared.spool import states
 from shared.spool.deliveries import marker
 from shared.spool.spool import Spool
@@ -104,6 +112,8 @@ class Worker:
                 return self.handle(claim)
         except HandedBackError:
             return None
+        except PausedError as error:
+            return Paused(error.reason, error.until)
         except TransientError as error:
             return Later(str(error))
         except PermanentError as error:

@@ -131,6 +131,16 @@ class Prepared:
         units.append(unit, claimed)
         units.append(unit, states.settled(claimed, outcome, now=NOW, retry=Retry(), jitter=0))
 
+    def progress(self, unit: str, facts: dict[str, dict[str, str]]) -> None:
+        """Lets a worker claim a unit, record these facts, and give it back."""
+        units = self.spool.units(unit)
+        state = units.newest(unit)
+        assert state is not None
+        claimed = states.claimed(state, owner=owner.this_process(), now=NOW, lease=timedelta(minutes=5), faults=0)
+        advanced = states.advanced(claimed, now=NOW, lease=timedelta(minutes=5), facts=facts)
+        for record in (claimed, advanced, states.handed_back(advanced, now=NOW)):
+            units.append(unit, record)
+
     def held(self, unit: str, reason: str = "no route wants it", word: DeadLetterClass = "policy") -> None:
         """Makes a dead letter of a unit."""
         self.settle(unit, Held(reason, word))

@@ -1,11 +1,11 @@
 """`dead list`, `show`, `replay` and `discard` on prepared spools."""
 
-import getpass
 import json
 
 import pytest
 
 from consumers.janitor.sweep import sweep
+from dcmrelay.person import who
 from shared.spool.parts import active_parts, is_finished
 from tests.dcmrelay.relays import Command, Prepared
 
@@ -60,7 +60,7 @@ def test_a_replayed_delivery_waits_at_its_stage_as_if_never_tried(
     assert said.out.splitlines()[0] == "replayed: 1"
     assert state is not None
     assert (state.status, state.stage, state.tries, state.dead_letter_class) == ("waiting", "send", 0, None)
-    assert (state.by, state.reason) == (getpass.getuser(), "they mended it")
+    assert (state.by, state.reason) == (who(), "they mended it")
     assert state.config == "0" * 64
 
 
@@ -92,11 +92,11 @@ def test_a_discarded_delivery_is_final_and_no_longer_unfinished(
     assert state is not None
     assert (state.status, state.outcome, state.reason) == ("final", "discarded", "not ours")
     assert letters[1] not in relay.spool.store.list("active/deliveries")
-    assert f"discarded by {getpass.getuser()}" in command("show", letters[1]).out
+    assert f"discarded by {who()}" in command("show", letters[1]).out
 
 
 def test_a_discarded_part_is_finished(relay: Prepared, letters: tuple[str, ...], command: Command) -> None:
-    command("dead", "discard", letters[0])
+    command("dead", "discard", letters[0], "--why", "phantom")
     assert _ids(command("dead", "list", "--json").out) == sorted(letters[1:])
     assert is_finished(relay.spool, letters[0])
     sweep(relay.spool, "")
@@ -115,9 +115,9 @@ def test_replaying_twice_does_nothing_the_second_time(letters: tuple[str, ...], 
 def test_nothing_is_decided_for_all_dead_letters_by_omission(
     action: str, letters: tuple[str, ...], command: Command
 ) -> None:
-    said = command("dead", action)
+    said = command("dead", action, "--why", "all of it")
     assert said.code == 1
-    assert said.err == ("dcmrelay: say which: ids, --destination, --class or --all; `dcmrelay dead list` shows them\n")
+    assert said.err.startswith("dcmrelay: say which: ids, --destination, --class, ")
     assert _ids(command("dead", "list", "--json").out) == sorted(letters)
 
 
@@ -132,3 +132,19 @@ def test_a_mistyped_filter_is_not_good_news(command: Command) -> None:
     assert said.code == 1
     assert "no destination 'archiv' is configured; known: archive" in said.err
     assert "no source 'ct-9' is configured" in command("studies", "--source", "ct-9").err
+
+
+def test_elements_cannot_be_corrected_yet_and_nothing_is_let_go_for_it(
+    relay: Prepared, letters: tuple[str, ...], command: Command
+) -> None:
+    said = command("dead", "replay", letters[1], "--set", "PatientID=4712")
+    assert said.code == 1
+    assert said.err.startswith("dcmrelay: --set is not built yet: ")
+    assert "4712" not in said.err
+    assert relay.spool.deliveries.newest(letters[1]).status == "held"  # type: ignore[union-attr]
+
+
+def test_a_discard_says_why(letters: tuple[str, ...], command: Command) -> None:
+    said = command("dead", "discard", letters[1])
+    assert said.code == 1
+    assert '--why "..."' in said.err

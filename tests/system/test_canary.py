@@ -136,7 +136,7 @@ def test_no_canary_leaves_in_a_de_identified_file(aviary: Aviary) -> None:
 def test_the_dead_letters_say_why_without_naming_anybody(aviary: Aviary) -> None:
     letters = aviary.relay.status()["dead_letters"]
     assert sorted((letter["class"], letter["destination"]) for letter in letters) == [
-        ("policy", ""), ("policy", "reading"), ("refused", "picky"), ("refused", "picky"),
+        ("invalid", "reading"), ("policy", ""), ("refused", "picky"), ("refused", "picky"),
     ]  # fmt: skip
     told = [aviary.relay.run("dead", "list"), aviary.relay.run("status"), aviary.relay.run("studies", "--json")]
     told += [aviary.relay.run("dead", "show", letter["id"]) for letter in letters]
@@ -159,9 +159,8 @@ def test_no_canary_is_in_a_message(aviary: Aviary) -> None:
     assert {"study.complete", "study.routed", "study.delivered", "study.failed", "render", "send.archive"} <= {
         key for key, _ in heard
     }
-    dead = [
-        message for word in ("policy", "refused") for message in aviary.overhearing.messages(f"dcmrelay.dead.{word}")
-    ]
+    words = ("invalid", "policy", "refused")
+    dead = [message for word in words for message in aviary.overhearing.messages(f"dcmrelay.dead.{word}")]
     assert len(dead) == 4
     assert not [text for _, text in (*heard, *dead) if "CANARY" in text]
 

@@ -1,6 +1,7 @@
 """The router's consumer: decided once, under the configuration of the closing, and never by a guess."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 from consumers.router.handler import Router
 from shared.messages import Bell, Ring
 from shared.outcomes import Done
-from shared.spool.deliveries import order_from_json
+from shared.spool import states
+from shared.spool.deliveries import Ordered, order_from_json, ordered_to_json
+from shared.spool.parts import decided_deliveries, is_finished
 from shared.spool.pins import live_pins, study_pins
 from shared.spool.states import State
 from tests.consumers.bench import ALL, RELAY, STUDY, Bench, bench, data_set, data_sets
@@ -266,3 +269,28 @@ def test_a_pinned_route_that_is_gone_does_not_hold_what_it_was_never_open_to(tmp
     relay.configure(RELAY + ALL.replace('name = "all"', 'name = "other"\nmatch = { source = "mr-1" }'))
     assert went_to(relay, relay.part(data_set(2), source="mr-1")) == ["archive"]
     assert_held(routed(relay, relay.part(data_set(3))), "route 'all'")
+
+
+def test_what_a_person_ordered_of_a_routed_part_is_made_on_top(relay: Bench) -> None:
+    part = relay.part(data_set())
+    routed(relay, part)
+    order = order_from_json(decision(relay, part)["deliveries"][0])
+    again = replace(order, again=1)
+    due = relay.now + timedelta(hours=1)
+    ordered = Ordered(order=again, elsewhere={"0": order.id}, due=due)
+    final = relay.spool.parts.newest(part)
+    assert final is not None
+    reopened = states.reopened(
+        final, now=relay.now, by="ann", why="lost", config="c", orders={again.id: ordered_to_json(ordered)}
+    )
+    relay.spool.parts.append(part, reopened)
+    assert decided_deliveries(relay.spool, part) == (order.id, again.id)
+    said = relay.look(part, Router(relay.spool).handle)
+    assert Ring(routing_key="send.archive", bell=Bell(unit=again.id, n=0), wait=timedelta(hours=1),
+                journey=part) in said.rings  # fmt: skip
+    made = relay.spool.deliveries.load(again.id)
+    assert made is not None
+    assert (made.state.due, made.facts, made.state.config) == (due, {"elsewhere": {"0": order.id}}, "c")
+    assert routed(relay, part).outcome == "routed"
+    assert not is_finished(relay.spool, part)
+    assert len(relay.spool.deliveries.ids()) == 2

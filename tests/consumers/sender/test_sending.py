@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from consumers.sender.sending import Pace
 from shared.dimse import CALLED_NOT_RECOGNIZED
 from shared.errors import HandedBackError
 from shared.spool.parts import Instance
+from shared.spool.pauses import Pause, put_pause
 from shared.spool.states import State
 from tests.consumers.bench import Bench, bench, data_set, data_sets, stored
 from tests.consumers.sender.peer import ABORT, Peer, after, aimed, flip_last_byte, listening, sender
@@ -144,6 +146,22 @@ def test_a_destination_that_is_down_becomes_a_dead_letter_when_the_time_is_up(tm
     state = after(relay, delivery, sender(relay))
     assert (state.status, state.dead_letter_class) == ("held", "unreachable")
     assert state.reason.startswith("gave up: cannot connect to 127.0.0.1:")
+    assert state.reason.endswith("; 1 of 1 instances not delivered, 0 delivered")
+
+
+@pytest.mark.parametrize("status", [0x0110, ABORT])
+def test_giving_up_for_one_bad_instance_says_how_many_and_that_the_destination_takes_the_others(
+    tmp_path: Path, status: int
+) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer(always={"1.2.3.4.1.2": status})) as peer:
+        delivery, state = sent(relay, peer, *data_sets(3), tries=3)
+        assert state.status == "waiting"
+        relay.now += timedelta(hours=2)
+        state = after(relay, delivery, sender(relay))
+    assert (state.status, state.dead_letter_class) == ("held", "refused")
+    assert state.reason.startswith("gave up: ")
+    assert state.reason.endswith("; 1 of 3 instances not delivered, 2 delivered")
 
 
 def test_more_kinds_than_one_association_can_carry_go_in_several(tmp_path: Path) -> None:
@@ -185,7 +203,7 @@ def test_bytes_damaged_on_disk_are_held_and_the_others_go(
         part = relay.part(*data_sets(3))
         flip_last_byte(relay.spool.store.path(relay.manifest(part).instances[1].file))
         state = after(relay, delivery := relay.delivery(part), sender(relay))
-    assert (state.status, state.dead_letter_class) == ("held", "policy")
+    assert (state.status, state.dead_letter_class) == ("held", "invalid")
     assert state.reason == "1 of 3 instances held (the bytes on disk are not those that were stored); 2 delivered"
     assert sorted(peer.kept) == sorted(peer.got) == ["1.2.3.4.1.1", "1.2.3.4.1.3"]
     assert peer.discarded == 0
@@ -304,3 +322,56 @@ def test_an_instance_whose_sop_class_is_no_uid_is_refused_and_the_others_go(tmp_
     assert (state.status, state.dead_letter_class) == ("held", "refused")
     assert relay.facts(delivery)["delivered"] == {"1": "0000"}
     assert "PS3.5 9.1" in relay.facts(delivery)["refused"]["0"]
+
+
+def _pause(relay: Bench, *, paused: bool = True) -> None:
+    put_pause(
+        relay.spool, Pause(destination="archive", paused=paused, at=relay.now, until=None, by="ann@pacs", why="upgrade")
+    )
+
+
+def test_a_paused_destination_is_not_called_and_no_try_is_counted(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    _pause(relay)
+    with listening(Peer()) as peer:
+        delivery, state = sent(relay, peer, data_set())
+        assert (state.status, state.tries, state.since, state.reason) == (
+            "waiting",
+            0,
+            None,
+            "paused by ann@pacs (upgrade)",
+        )
+        assert not peer.callers
+        assert after(relay, delivery, sender(relay)).status == "waiting"
+        _pause(relay, paused=False)
+        assert after(relay, delivery, sender(relay)).outcome == "delivered"
+
+
+def test_a_pause_in_mid_study_stops_it_after_the_instance_in_flight(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    asked = iter(range(100))
+
+    def may_send() -> None:
+        if next(asked) == 2:  # before the association, before the first instance, before the second
+            _pause(relay)
+
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        delivery = relay.delivery(relay.part(*data_sets(4)))
+        state = after(relay, delivery, sender(relay, may_send=may_send))
+        assert (state.status, state.tries) == ("waiting", 0)
+        assert list(relay.facts(delivery)["delivered"]) == ["0", "1"]
+        _pause(relay, paused=False)
+        assert after(relay, delivery, sender(relay)).outcome == "delivered"
+    assert peer.got == [f"1.2.3.4.1.{n}" for n in (1, 2, 3, 4)]
+
+
+def test_what_another_delivery_brought_is_not_sent(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        delivery = relay.delivery(relay.part(*data_sets(3)))
+        claim = relay.claim(delivery)
+        claim.append(replace(claim.state, n=1, facts={"elsewhere": {"0": "d0", "2": "d0"}}))
+        assert after(relay, delivery, sender(relay)).outcome == "delivered"
+    assert peer.got == ["1.2.3.4.1.2"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from consumers.sender.statuses import Meaning, meaning, text
-from consumers.sender.verdict import verdict
+from consumers.sender.verdict import given_up, verdict
 from shared.outcomes import Done, Held
 
 # PS3.4 Table B.2-1 and PS3.7 Annex C, with what the relay makes of each.
@@ -32,6 +32,30 @@ def test_nothing_outside_the_table_is_taken_for_success() -> None:
 
 
 REFUSED = {"1": "0122 no"}
+
+
+def test_what_is_held_for_its_own_bytes_is_invalid_and_the_profile_goes_first() -> None:
+    facts = {"delivered": {"0": "0000"}, "held": {"1": "cut short", "2": "scanned document"}}
+    assert verdict({"held": {"1": "cut short"}}, 3, {"1"}) == Held("1 of 3 instances held (cut short); 0 delivered",
+                                                                    "invalid")  # fmt: skip
+    assert verdict(facts, 3, {"1"}) == Held("2 of 3 instances held (cut short and 1 other reasons); 1 delivered",
+                                            "policy")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "left", "word"),
+    [
+        ({}, ["0", "1"], "unreachable"),
+        ({"failed": {"0": "4", "1": "3"}}, ["0", "1"], "unreachable"),
+        ({"delivered": {"0": "0000"}}, ["1"], "unreachable"),
+        ({"delivered": {"0": "0000"}, "failed": {"1": "9"}}, ["1"], "refused"),
+        ({"delivered": {"0": "0000"}, "failed": {"1": "9"}}, ["1", "2"], "unreachable"),
+    ],
+)
+def test_a_destination_that_took_others_is_not_away(facts: dict[str, Any], left: list[str], word: str) -> None:
+    there = len(facts.get("delivered", {}))
+    why = f"why; {len(left)} of 3 instances not delivered, {there} delivered"
+    assert given_up("why", facts, left, 3) == Held(why, word)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

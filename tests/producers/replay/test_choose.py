@@ -41,6 +41,13 @@ C = letter("dcc3", part="p12", destination="reading", hours=3)
         (Wish(ids=("dc", "daa1", "dcc3")), [C, A]),
         (Wish(ids=("p12",)), [B, C]),
         (Wish(ids=("p12",), destination="reading"), [C]),
+        (Wish(source="ct-1"), [B, A, C]),
+        (Wish(source="mr-1"), []),
+        (Wish(since=_DAY + timedelta(hours=2)), [A, C]),
+        (Wish(before=_DAY + timedelta(hours=2)), [B, A]),
+        (Wish(since=_DAY + timedelta(hours=2), before=_DAY + timedelta(hours=2)), [A]),
+        (Wish(parts=frozenset({"p12"})), [B, C]),
+        (Wish(parts=frozenset()), []),
     ],
 )
 def test_all_that_is_given_must_fit(wish: Wish, meant: list[DeadLetter]) -> None:
@@ -57,4 +64,5 @@ def test_an_id_that_fits_none_or_several_is_refused(wanted: str, why: str) -> No
 
 def test_an_empty_wish_is_known_as_such() -> None:
     assert Wish().is_empty
-    assert not Wish(all=True).is_empty
+    for wish in (Wish(all=True), Wish(parts=frozenset()), Wish(before=_DAY), Wish(since=_DAY), Wish(source="ct-1")):
+        assert not wish.is_empty

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from producers.replay.ring import discard, release, rung
+from producers.replay.ring import bells, discard, release
 from producers.replay.show import dead_letters
 from shared.broker import Consumer, topology
 from shared.messages import Bell, decode_bell
@@ -37,7 +37,9 @@ def test_a_released_dead_letter_is_rung_for_at_its_stage(tmp_path: Path, broker_
     consumer = Consumer(broker_url, topology(()), ("dcmrelay.route",), name="test")
     consumer.start()
     try:
-        assert rung(broker_url, (), [ring])
+        with bells(broker_url, ()) as ours:
+            ours.ring([ring], replayed=True)
+        assert ours.all_rung
         delivered = eventually(lambda: consumer.get(seconds=0.2))
         assert delivered is not None
         assert decode_bell(delivered.body) == Bell(unit=_PART, n=3)
@@ -51,7 +53,9 @@ def test_a_broker_that_is_away_only_means_that_the_sweep_rings(tmp_path: Path) -
     [letter] = dead_letters(spool)
     ring = release(spool, letter, by="ann", why="", config="c" * 64)
     assert ring is not None
-    assert not rung(None, (), [ring])
+    with bells(None, ()) as ours:
+        ours.ring([ring])
+    assert not ours.all_rung
 
 
 def test_of_two_who_decide_the_same_letter_the_first_wins(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which record follows which."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.outcomes import Done, Held, Later, Next, Outcome
+from shared.outcomes import Done, Held, Later, Next, Outcome, Paused
 from shared.spool import states
 from shared.spool.states import Retry, State, from_json, to_json
 
@@ -169,3 +170,35 @@ def test_what_a_later_version_wrote_beside_is_passed_over() -> None:
 def test_a_damaged_record_is_not_read(record: dict[str, Any]) -> None:
     with pytest.raises((TypeError, ValueError)):
         from_json(record)
+
+
+def test_a_pause_counts_no_try_and_its_time_not_towards_giving_up() -> None:
+    until = NOW + timedelta(hours=8)
+    paused = settled(Paused("paused by ann", until), state=replace(WORKING, tries=0))
+    assert (paused.status, paused.due, paused.tries, paused.since) == ("waiting", until, 0, None)
+    tried = settled(Paused("paused by ann", until))
+    assert (tried.tries, tried.faults, tried.since, tried.reason) == (2, 1, until, "paused by ann")
+    again = states.claimed(tried, owner="me", now=until, lease=LEASE, faults=1)
+    assert states.settled(again, Later("away"), now=until, retry=RETRY, jitter=0).status == "waiting"
+
+
+def test_what_a_unit_becomes_when_its_time_is_used_may_be_said_beforehand() -> None:
+    later = Later("0110", Held("1 of 3 instances not delivered", "refused"))
+    state = settled(later, RETRY.give_up)
+    assert (state.reason, state.dead_letter_class) == ("gave up: 1 of 3 instances not delivered", "refused")
+    assert settled(later).reason == "0110"
+
+
+def test_what_a_person_did_is_told_of_no_later_record() -> None:
+    hurried = states.hurried(WAITING, now=NOW, by="ann", why="stroke")
+    assert (hurried.n, hurried.due, hurried.urgent, hurried.by) == (5, None, True, "ann")
+    working = states.claimed(hurried, owner="me", now=NOW, lease=LEASE, faults=1)
+    waiting = states.settled(working, Later("away"), now=NOW, retry=RETRY, jitter=0)
+    assert (working.by, waiting.by, waiting.urgent) == ("", "", True)
+    assert states.settled(hurried, Held("gone", "policy"), now=NOW, retry=RETRY, jitter=0).by == ""
+
+
+def test_a_delivery_that_goes_on_as_another_says_so() -> None:
+    moved = states.moved(WAITING, now=NOW, by="ann", why="moved", outcome="redirected", to="d2", missing="3")
+    assert (moved.status, moved.outcome, moved.due) == ("final", "redirected", None)
+    assert moved.facts == {"elsewhere": {"3": "d2"}}

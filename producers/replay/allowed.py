@@ -1,0 +1,82 @@
+"""Where a delivery may go instead, and in which form. No I/O, no clock, no globals."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from shared.config import Config
+from shared.config.matching import RELAY_KEYS, fits
+from shared.config.rules import Route
+from shared.forms import ENGINE_VERSION, Form
+from shared.spool.deliveries import Order
+from shared.spool.parts import Part
+
+
+def readdressed(order: Order, to: str, *, part: Part, config: Config) -> Order:
+    """A delivery's order with another destination: only one that a route of its source names, in the same form.
+
+    Args:
+        order: of the delivery.
+        to: name of the destination.
+        part: what it is a delivery of.
+        config: the configuration in force.
+
+    Raises:
+        ValueError: it may not go there; says why and what would change that.
+    """
+    destination, source = config.destination(to), config.source(part.source)
+    if destination is None:
+        raise ValueError(
+            f"no destination '{to}' is configured; known: {', '.join(it.name for it in config.destinations)}"
+        )
+    if source is None:
+        raise ValueError(f"source '{part.source}' is not configured any more")
+    if destination.deidentified_only and order.form.kind != "deidentified":
+        raise ValueError(f"'{to}' takes nothing without proof of de-identification, and this goes {order.form.label}")
+    route = _route(order.form, to, part, config)
+    ours = destination.calling_ae_title
+    return replace(
+        order,
+        destination=to,
+        identity=destination.identity,
+        route=route.name,
+        calling_ae_title=source.ae_title if ours == "{source}" else ours,
+    )
+
+
+def by_profile_now(form: Form, config: Config, key_id: Callable[[str], str]) -> Form:
+    """A form by the profile of the same name as it is configured now.
+
+    Args:
+        form: of the delivery.
+        config: the configuration in force.
+        key_id: gives the public name of a profile's key.
+
+    Raises:
+        ValueError: there is no such profile, or the form has none.
+    """
+    profile = config.profile(form.profile) if form.kind == "deidentified" else None
+    if profile is None:
+        raise ValueError(f"it goes {form.label}, and there is no such profile in the configuration")
+    return replace(form, profile_hash=profile.hash, key_id=key_id(form.profile), engine_version=ENGINE_VERSION)
+
+
+def _route(form: Form, to: str, part: Part, config: Config) -> Route:
+    routes = [it for it in config.routes if to in it.destinations and _is_open_to(it, part)]
+    if not routes:
+        raise ValueError(f"no route of source '{part.source}' names '{to}'; add one, and restart the workers")
+    same = [it for it in routes if it.edit is None and it.profile == (form.profile or None)]
+    if not same:
+        raise ValueError(f"no route gives '{to}' studies of '{part.source}' {form.label}; it goes in no other form")
+    if form.kind == "deidentified" and config.profiles[form.profile].hash != form.profile_hash:
+        raise ValueError(f"profile '{form.profile}' was changed since; --profile-now makes a new rendition by it")
+    return same[0]
+
+
+def _is_open_to(route: Route, part: Part) -> bool:
+    """Whether a route is for this source under this called AE title; what it asks of the images is not looked at."""
+    facts = {"source": part.source, "called": part.called_ae_title}
+    return all(
+        any(fits(pattern, facts[key]) for pattern in patterns)
+        for key, patterns in route.match.items()
+        if key in RELAY_KEYS
+    )

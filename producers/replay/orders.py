@@ -1,0 +1,175 @@
+"""Deliveries that a person orders of a part that was routed before: redirected, by a newer profile, or once more.
+
+The order is a record of the part, which goes to the router once more; the router makes the deliveries. So whoever is
+killed in between, the sweep goes on with it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from producers.replay.allowed import by_profile_now, readdressed
+from producers.replay.ring import put
+from shared.config import Config
+from shared.errors import PermanentError
+from shared.messages import Ring
+from shared.spool import states
+from shared.spool.deliveries import Order, Ordered, order_from_json, ordered_of, ordered_to_json
+from shared.spool.keys import key_id
+from shared.spool.parts import Part, read_part
+from shared.spool.pins import keep_profile
+from shared.spool.spool import Spool
+from shared.spool.units import Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where orders are given, and by whom.
+
+    Args:
+        spool: the spool.
+        config: the configuration in force, kept in the spool.
+        by: who gives them.
+        why: their words for the record.
+    """
+
+    spool: Spool
+    config: Config
+    by: str
+    why: str
+
+
+def successor(site: Site, unit: Unit, *, to: str = "", profile_now: bool = False, whole: bool = False) -> Ordered:
+    """What goes on with the missing instances of a delivery.
+
+    Args:
+        site: where.
+        unit: the delivery.
+        to: its destination; empty: the same one.
+        profile_now: in the form that its profile makes now.
+        whole: every instance, also those that are there already.
+
+    Raises:
+        ValueError: it may not; says why.
+    """
+    order = _changed(site, order_from_json(unit.order), to, profile_now=profile_now)
+    if order.id == unit.id:
+        raise ValueError("that is what it is already; `dcmrelay dead replay` sends it again")
+    brought = dict.fromkeys(unit.facts.get("delivered", {}), unit.id)
+    return Ordered(order=order, elsewhere={} if whole else {**unit.facts.get("elsewhere", {}), **brought})
+
+
+def once_more(site: Site, units: Iterable[Unit], *, to: str = "", profile_now: bool = False) -> Iterator[Ordered | str]:
+    """Each delivery of a part once more, whole, or why not.
+
+    Args:
+        site: where.
+        units: the deliveries of one part.
+        to: only to this destination; when none went there, the first that may.
+        profile_now: in the form that the profile makes now.
+    """
+    copies: dict[tuple[str, str], list[Unit]] = defaultdict(list)
+    for unit in units:
+        copies[unit.order["destination"], str(unit.order["form"])].append(unit)
+    wanted = [it for (name, _), it in copies.items() if to in ("", name)]
+    if wanted:
+        yield from (_repeated(site, it, profile_now=profile_now) for it in wanted)
+        return
+    found = [_first_time(site, it[0], to, profile_now=profile_now) for it in copies.values()]
+    yield next((it for it in found if isinstance(it, Ordered)), found[0] if found else "it went nowhere")
+
+
+def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
+    """Order deliveries of a part; None when all of them were ordered before.
+
+    Raises:
+        ValueError: the part cannot take them; says why.
+        StorageError: the disk refused; nothing was ordered.
+    """
+    part, unit = part_of(site.spool, part_id), site.spool.parts.load(part_id)
+    if unit is None:
+        raise ValueError("it is still being received")
+    known = ordered_of(unit.facts)
+    new = [it for it in orders if not _is_known(known.get(it.order.id), it)]
+    if not new:
+        return None
+    _check_free(site.spool, unit, new)
+    for it in new:
+        if it.order.form.kind == "deidentified":
+            keep_profile(site.spool, site.config.profiles[it.order.form.profile])
+    # A sweep finds the part by its marker; without a new record it is only noted once more as finished.
+    site.spool.store.put_new(part.marker, b"")
+    contents = {it.order.id: ordered_to_json(it) for it in new}
+    now, config = site.spool.now(), site.config.hash
+    state = states.reopened(unit.state, now=now, by=site.by, why=site.why, config=config, orders=contents)
+    ring = put(site.spool, unit, state)
+    if ring is None:
+        raise ValueError("something else was ordered of its part at the same moment; try again")
+    return ring
+
+
+def part_of(spool: Spool, part_id: str) -> Part:
+    """A part whose images are there.
+
+    Raises:
+        ValueError: they are not.
+    """
+    part = read_part(spool, part_id)
+    if part is None or spool.store.read(f"tombstones/{part_id}.json") is not None:
+        raise ValueError("its images were deleted after spool.retention")
+    return part
+
+
+def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
+    if profile_now:
+        order = replace(order, form=by_profile_now(order.form, site.config, lambda name: _key_id(site.config, name)))
+    if to:
+        order = readdressed(order, to, part=part_of(site.spool, order.part), config=site.config)
+    return order
+
+
+def _repeated(site: Site, copies: list[Unit], *, profile_now: bool) -> Ordered | str:
+    """The next copy of a delivery; not while one is on its way."""
+    order = order_from_json(max(copies, key=lambda unit: unit.order.get("again", 0)).order)
+    unfinished = [unit.id[:10] for unit in copies if unit.state.status != "final"]
+    if unfinished:
+        return f"{order.destination}: {unfinished[0]} is still to be delivered"
+    try:
+        changed = _changed(site, order, order.destination, profile_now=profile_now)
+    except ValueError as error:
+        return f"{order.destination}: {error}"
+    return Ordered(order=replace(changed, again=order.again + 1))
+
+
+def _first_time(site: Site, unit: Unit, to: str, *, profile_now: bool) -> Ordered | str:
+    try:
+        order = _changed(site, order_from_json(unit.order), to, profile_now=profile_now)
+    except ValueError as error:
+        return f"{to}: {error}"
+    return Ordered(order=replace(order, again=0))
+
+
+def _is_known(before: Ordered | None, wanted: Ordered) -> bool:
+    """Whether a delivery was ordered before, and brings all that is wanted of it."""
+    if before is not None and not before.elsewhere.keys() <= wanted.elsewhere.keys():
+        raise ValueError(f"{wanted.order.id[:10]} was ordered before, without some of these instances")
+    return before is not None
+
+
+def _check_free(spool: Spool, unit: Unit, new: list[Ordered]) -> None:
+    if unit.state.status == "held":
+        raise ValueError("its part is a dead letter itself: `dcmrelay dead list`")
+    if unit.state.status != "final":
+        raise ValueError("its part is with the router just now; try again in a moment")
+    if unit.state.outcome != "routed":
+        raise ValueError(f"its part was {unit.state.outcome}")
+    for it in new:
+        if spool.deliveries.newest(it.order.id) is not None:
+            raise ValueError(f"{it.order.destination} has a delivery of its own of this part, {it.order.id[:10]}")
+
+
+def _key_id(config: Config, profile: str) -> str:
+    try:
+        return key_id(config, profile)
+    except PermanentError as error:
+        raise ValueError(error.reason) from None

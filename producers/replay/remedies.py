@@ -1,0 +1,33 @@
+"""What a person can do about a dead letter. No I/O, no clock, no globals."""
+
+from producers.replay.choose import DeadLetter
+
+SHORT = 10
+
+
+def remedies(letter: DeadLetter) -> list[str]:
+    """Sentences, the likeliest remedy first; each names its command."""
+    id_ = letter.id[:SHORT]
+    again = f"`dcmrelay dead replay {id_}`"
+    last = f'give it up: `dcmrelay dead discard {id_} --why "..."`'
+    if letter.stage == "route":
+        return [f"mend the configuration, restart the workers, then {again}: it is decided anew", last]
+    return [*_of_delivery(letter, again), last]
+
+
+def _of_delivery(letter: DeadLetter, again: str) -> list[str]:
+    name = letter.destination
+    elsewhere = f"to another destination that a route names: `dcmrelay dead redirect {letter.id[:SHORT]} --to NAME`"
+    anew = f"after the profile was changed, {again[:-1]} --profile-now` makes a new rendition by it"
+    missing = f"{again} sends what is missing"
+    match letter.dead_letter_class:
+        case "unreachable":
+            return [f"when `dcmrelay echo {name}` is answered, {missing}", elsewhere]
+        case "refused":
+            return [f"ask {name}'s people why; when it is mended, {missing}", elsewhere]
+        case "invalid":
+            return [f"have it sent again by {letter.source}, which makes a new part; then discard this", anew]
+        case "policy":
+            return [anew, f"{elsewhere}; NAME is {name} when that is another peer now, on purpose"]
+        case "bug":
+            return [f"report the reason; after an upgrade, {again}"]
