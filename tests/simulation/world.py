@@ -5,12 +5,11 @@ The spool on disk and everything that works on it are the product's own; only AM
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from shared.accounts.counting import WORDS
 from shared.accounts.reading import take_account
@@ -284,23 +283,31 @@ class Peer:
     def __init__(self, world: World, destination: str) -> None:
         self._world, self._destination = world, destination
 
-    def __enter__(self) -> Self:
-        return self
+    def release(self) -> None:
+        """Nothing is kept of it."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        return None
+    def abort(self, error: BaseException | None = None) -> None:
+        """Nothing is kept of it."""
 
     def accepted_context(self, *_: str) -> int:
         return 1
 
-    def store(self, file: Path, offset: int, length: int, *, sop_instance_uid: str, **_: Any) -> int:
+    def store(
+        self,
+        content: memoryview | Path,
+        offset: int,
+        length: int,
+        *,
+        sop_instance_uid: str,
+        meanwhile: Callable[[], None],
+        **_: Any,
+    ) -> int:
         self._world.check_owner(self._destination)
         self._world.step(f"before C-STORE to {self._destination}")
-        with file.open("rb") as opened:
-            opened.seek(offset)
-            self._world.arrived.append((self._destination, sop_instance_uid, opened.read(length)))
+        data_set = bytes(content) if isinstance(content, memoryview) else content.read_bytes()[offset:]
+        assert len(data_set) == length
+        self._world.arrived.append((self._destination, sop_instance_uid, data_set))
+        meanwhile()
         self._world.step(f"after C-STORE to {self._destination}")
         if self._destination == OPTIONAL and self._world.aborts:
             self._world.aborts -= 1

@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000
 from consumers.anonymizer.handler import Anonymizer
 from consumers.sender.sending import CONTEXTS_AT_MOST, contexts_for, within
 from consumers.sender.transcoding import transcoder
-from consumers.sender.transcoding.transcoder import Transcoder
+from consumers.sender.transcoding.transcoder import Sendable, Transcoder
 from shared import metrics
 from shared.dimse import VERIFICATION
 from shared.errors import DataSetError, StorageError
@@ -223,8 +223,8 @@ def test_memory_is_that_of_a_frame_and_not_of_the_file(tmp_path: Path) -> None:
     peaks = []
     relay, ours = with_transcoder(tmp_path)
     for count in (1, 200):
-        with ours(relay.part(rle_frames(tmp_path / f"{count}.dcm", count))) as size:
-            assert size > count * 512 * 512 * 2
+        with ours(relay.part(rle_frames(tmp_path / f"{count}.dcm", count))) as it:
+            assert it.size > count * 512 * 512 * 2
             peaks.append(peak_of_the_child())
     assert peaks[1] - peaks[0] < 8 << 10
 
@@ -295,8 +295,9 @@ def test_no_child_is_started_and_no_decoder_imported_while_nothing_is_transcoded
 
 def test_the_draft_stays_in_the_spool_and_is_gone_afterwards(tmp_path: Path) -> None:
     relay, ours = with_transcoder(tmp_path)
-    with ours(relay.part(wheel("MR_small_RLE.dcm"))):
-        assert len(left_behind(relay)) == 1
+    with ours(relay.part(wheel("MR_small_RLE.dcm"))) as it:
+        assert isinstance(it.content, Path)
+        assert str(it.content.readlink()).startswith(str(relay.spool.store.path("tmp")))
     assert left_behind(relay) == []
 
 
@@ -308,17 +309,17 @@ def test_a_storage_error_is_told_from_a_refusal(tmp_path: Path) -> None:
         pass
 
 
-def with_transcoder(folder: Path) -> tuple[Bench, Callable[[str], AbstractContextManager[int]]]:
-    """A bench, and what transcodes the first instance of a part to explicit; the block gets the length."""
+def with_transcoder(folder: Path) -> tuple[Bench, Callable[[str], AbstractContextManager[Sendable]]]:
+    """A bench, and what transcodes the first instance of a part to explicit; the block gets what it made."""
     relay = bench(folder)
 
     @contextmanager
-    def ours(part: str) -> Iterator[int]:
+    def ours(part: str) -> Iterator[Sendable]:
         transcoder = Transcoder(relay.spool.store)
         try:
             instance = relay.manifest(part).instances[0]
             with transcoder.transcoded(instance, ExplicitVRLittleEndian, lambda: None) as it:
-                yield it.size
+                yield it
         finally:
             transcoder.close()
 
