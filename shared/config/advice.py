@@ -19,6 +19,7 @@ from shared.config.values import shown, write_duration
 from shared.config.windows import MINUTES_PER_DAY
 
 _SHORTEST_GIVE_UP = timedelta(hours=72)
+_OF_ONE_OF = ("hand_over_after", "hand_over_after_urgent", "when_partial", "mode")
 _REMOVED_ANYWAY = ("clean-descriptors", "clean-graphics", "clean-structured-content", "retain-safe-private")
 
 
@@ -35,7 +36,7 @@ def warnings_of(config: Config, today: date | None = None) -> tuple[Problem, ...
         *_open_sources(config),
         *_times(config),
         *chain.from_iterable(_calendar(name, calendar, day) for name, calendar in config.calendars.items()),
-        *chain.from_iterable(_one_of(config, route) for route in config.routes if route.one_of),
+        *chain.from_iterable(_one_of(config, route, day) for route in config.routes if route.one_of),
         *chain.from_iterable(_never_matches(config, route) for route in config.routes),
         *_shadowed(config),
         *_without_effect(config),
@@ -94,18 +95,18 @@ def _always_open(calendar: Calendar) -> bool:
     return not calendar.closed_on and all(len(open_minutes(calendar, day)) == MINUTES_PER_DAY for day in week)
 
 
-def _one_of(config: Config, route: Route) -> Iterator[Problem]:
+def _one_of(config: Config, route: Route, today: date) -> Iterator[Problem]:
     if len(route.one_of) == 1 or all(candidate.as_backup == "never" for candidate in route.one_of):
         text = 'has no backup, so its studies wait when the candidate fails; add another with as_backup = "always"'
         yield at("route", route.name, "one_of", text)
     if any(candidate.during is None for candidate in route.one_of):
         return
     calendars = [config.calendars[candidate.during] for candidate in route.one_of if candidate.during]
-    if uncovered := gaps(calendars):
+    if uncovered := gaps(calendars, today):
         stands_in = any(candidate.as_backup == "always" for candidate in route.one_of)
         then = 'a candidate with as_backup = "always" takes over' if stands_in else "studies wait"
         yield at("route", route.name, "one_of", f"nobody covers {uncovered}, when {then}; extend a calendar")
-    if doubled := overlaps(calendars):
+    if doubled := overlaps(calendars, today):
         text = f"more than one candidate is open on {doubled}, when the first listed gets all; separate the calendars"
         yield at("route", route.name, "one_of", text)
 
@@ -140,8 +141,8 @@ def _without_effect(config: Config) -> Iterator[Problem]:
     for route in config.routes:
         if route.accepted_within is not None:
             yield at("route", route.name, "accepted_within", f"{later}; look at dcmrelay_waiting instead")
-        if not route.one_of and {"hand_over_after", "when_partial"} & route.model_fields_set:
-            yield at("route", route.name, "hand_over_after, when_partial", "have no effect without one_of; remove them")
+        if not route.one_of and (idle := [key for key in _OF_ONE_OF if key in route.model_fields_set]):
+            yield at("route", route.name, ", ".join(idle), "without effect, because there is no one_of; remove it")
     if "optional_max" in config.spool.model_fields_set:
         yield within("spool", "optional_max", f"{later}; watch the disk")
     for name, profile in config.profiles.items():

@@ -5,6 +5,7 @@ No I/O, no clock, no globals.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import date
 from itertools import combinations
 from typing import Any
 
@@ -28,6 +29,7 @@ def errors_of(config: Config, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
         *references_in(raw),
         *_listeners(config),
         *_timezone(config, raw),
+        *_contradictions(raw),
         *_alike(config),
         *_certificates(config),
         *_retries(config),
@@ -57,6 +59,20 @@ def _timezone(config: Config, raw: Mapping[str, Any]) -> Iterator[Problem]:
     relay = raw.get("relay", {})
     if config.calendars and isinstance(relay, dict) and "timezone" not in relay:
         yield within("relay", "timezone", 'is missing, and calendars need it; write for example "Europe/Lisbon"')
+
+
+def _contradictions(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield dates that a calendar lists as closed and as open; one that comes from a file may be opened by a date."""
+    calendars = raw.get("calendar", {})
+    for name, table in calendars.items() if isinstance(calendars, dict) else ():
+        closed, opened = (_listed_days(table, key) for key in ("closed_on", "also_open_on"))
+        for day in sorted(closed & opened):
+            yield at("calendar", name, "closed_on", f"{day} is in also_open_on too; keep it in one of them")
+
+
+def _listed_days(table: object, key: str) -> set[str]:
+    days = table.get(key) if isinstance(table, dict) else None
+    return {str(day) for day in days if isinstance(day, str | date)} if isinstance(days, list) else set()
 
 
 def _alike(config: Config) -> Iterator[Problem]:
@@ -97,6 +113,8 @@ def _route(config: Config, route: Route) -> Iterator[Problem]:
     for name, times in Counter(route.destinations).items():
         if times > 1:
             yield Problem(f"route {route.name!r}", f"names destination {name!r} {times} times; once is enough")
+    if route.hand_over_after_urgent and route.hand_over_after_urgent > route.hand_over_after:
+        yield at("route", route.name, "hand_over_after_urgent", "is longer than hand_over_after; make it shorter")
     for name in dict.fromkeys(route.destinations):
         destination = config.destination(name)
         if destination and destination.deidentified_only and route.profile is None:

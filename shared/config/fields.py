@@ -1,6 +1,6 @@
 """Field types of the configuration: how a TOML value becomes a checked one, and how a snapshot writes it back.
 
-No I/O but the list of time zones. Every refusal is a ValueError whose sentence says what to write instead.
+No I/O but time zones and calendar files. Every refusal is a ValueError whose sentence says what to write instead.
 """
 
 import re
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo
 
-from shared.config import keywords, matching, values, windows
+from shared.config import holidays, keywords, matching, values, windows
 from shared.config.values import shown
 
 T = TypeVar("T")
@@ -153,6 +153,16 @@ def _date(value: object) -> date:
     return values.parse_date(value)
 
 
+def _with_calendar_files(value: object, info: ValidationInfo) -> object:
+    """Put the dates of the iCalendar files of a list in their places."""
+    folder = Path((info.context or {}).get("folder", "."))
+    days: list[object] = []
+    for entry in value if isinstance(value, tuple) else ():
+        is_file = isinstance(entry, str) and entry.endswith(holidays.SUFFIX) and "\0" not in entry
+        days.extend(holidays.read_days(folder / str(entry)) if is_file else (entry,))
+    return tuple(days)
+
+
 def by_keyword(check: Callable[[str, str], str]) -> AfterValidator:
     """Return a validator that gives every keyword and text of a table to `check`, and names all that it refuses."""
 
@@ -223,6 +233,7 @@ RegularExpression = Annotated[str, text(_regular_expression, '"^[0-9]+$"')]
 KeyFile = Annotated[str, text(_key_file, '"pseudonym.key"')]
 FilePath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str, when_used="json")]
 Day = Annotated[date, BeforeValidator(_date)]
+Days = Annotated[tuple[Day, ...], BeforeValidator(_with_calendar_files), BeforeValidator(_listed)]
 Keyword = Annotated[str, text(keywords.check_keyword, '"PatientID"')]
 ValueKeyword = Annotated[str, text(keywords.check_value_keyword, '"PatientID"')]
 TextKeyword = Annotated[str, text(keywords.check_text_keyword, '"PatientID"')]

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from shared.config.fields import (
     Constant,
-    Day,
+    Days,
     Duration,
     Keyword,
     Listed,
@@ -30,12 +30,14 @@ class Calendar(Table):
     Args:
         open: weekly windows.
         closed_on: dates whose windows do not start; the night before keeps its tail.
-        also_open_on: dates that are open from 00:00 to 24:00.
+        also_open_on: dates that are open from 00:00 to 24:00; they count even when a file of `closed_on` has them.
+
+    In the file a list of dates may name iCalendar files ("holidays.ics", relative to the configuration) beside dates.
     """
 
     open: Several[OpenWindow]
-    closed_on: Listed[Day] = ()
-    also_open_on: Listed[Day] = ()
+    closed_on: Days = ()
+    also_open_on: Days = ()
 
 
 class Check(Table):
@@ -104,6 +106,10 @@ class Route(Table):
         optional: destinations that get it and never delay or fail the study.
         one_of: candidates of which one gets it.
         last: routes below are not looked at when this one matches.
+        hand_over_after: a candidate that has answered nothing with success for so long fails.
+        hand_over_after_urgent: the same for an urgent study; None: as for others.
+        when_partial: what to do when the one that fails has some of the study: "move" it all the same, or "hold".
+        mode: "auto" hands over by itself, "ask" holds the study for a person instead.
     """
 
     name: Name
@@ -116,7 +122,9 @@ class Route(Table):
     last: bool = False
     priority: Literal["routine", "urgent"] = "routine"
     hand_over_after: Duration = timedelta(minutes=10)
+    hand_over_after_urgent: Duration | None = None
     when_partial: Literal["move", "hold"] = "move"
+    mode: Literal["auto", "ask"] = "auto"
     accepted_within: Duration | None = None
 
     @property

@@ -102,6 +102,14 @@ BAD = [
         C + 'open = ["mon 08:00-09:00"]\nclosed_on = ["25.12.2026"]',
         "calendar 'c' key closed_on: '25.12.2026' is not a date; write year-month-day, such as \"2026-12-25\"",
     ),
+    (
+        C + 'open = ["mon 08:00-09:00"]\nclosed_on = ["holidays.ics"]',
+        "calendar 'c' key closed_on: '/srv/relay/holidays.ics' cannot be read (No such file or directory); name a file that is there",
+    ),
+    (
+        C + 'open = ["mon 08:00-09:00"]\nclosed_on = ["2026-12-25", 2027-01-01]\nalso_open_on = ["2027-01-01"]',
+        "calendar 'c' key closed_on: 2027-01-01 is in also_open_on too; keep it in one of them",
+    ),
     # DICOM keywords and what is written to them
     (
         TO + 'match = { modality = "CT" }',
@@ -203,6 +211,10 @@ BAD = [
     (
         D + "deidentified_only = true\n" + R + 'optional = ["d"]',
         "route 'r' key profile: is missing, but destination 'd' is deidentified_only; add profile, or take 'd' out",
+    ),
+    (
+        TO + 'hand_over_after_urgent = "11m"',
+        "route 'r' key hand_over_after_urgent: is longer than hand_over_after; make it shorter",
     ),
     (D + 'retry = { first = "10m" }', "destination 'd' key retry.first: is longer than retry.max; make it shorter"),
     (
