@@ -5,14 +5,16 @@ decision. No route wants it, or a pinned choice cannot be followed: held, never 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import structlog
-from pydicom.multival import MultiValue
 
 from consumers.router.choice import changed, choices_of, orders_of
-from consumers.router.rules import Header, Wanted, is_open_to, keywords_of, wanted_by
+from consumers.router.facts import facts_of, sop_class_values, texts_at
+from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, wanted_by
 from shared import metrics
 from shared.config import Config
 from shared.errors import DataSetError, PermanentError
@@ -21,7 +23,7 @@ from shared.messages import Bell, Ring
 from shared.outcomes import Done, Held, Outcome
 from shared.spool.deliveries import Order, create_delivery, order_from_json, order_to_json, routing_key
 from shared.spool.keys import key_id
-from shared.spool.parts import Manifest, Part, read_manifest, read_part
+from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
 from shared.spool.pins import Pin, keep_profile, live_pins, put_pin, study_pins
 from shared.spool.spool import Spool
 from shared.work import Claim
@@ -107,7 +109,12 @@ class Routing:
         for pin in pins.values():
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
-        return self._decision(pins, list(orders_of(self.part, pins, self.config, source.ae_title)))
+        orders = orders_of(self.part, pins, self.config, source.ae_title)
+        return self._decision(pins, [replace(order, excluded=self._excluded(order)) for order in orders])
+
+    def _excluded(self, order: Order) -> tuple[int, ...]:
+        destination = self.config.destination(order.destination)
+        return excluded_by(destination.exclude, self._headers) if destination and destination.exclude else ()
 
     def _is_open(self, pin: Pin) -> bool:
         """Whether a pinned route is open to this part's source; one that is gone, as it stood when it was pinned."""
@@ -136,27 +143,24 @@ class Routing:
             "deliveries": [order_to_json(order) for order in orders],
         }
 
-    @property
+    @cached_property
     def _facts(self) -> dict[str, str]:
-        return {"source": self.part.source, "called": self.part.called_ae_title}
+        return facts_of(self.part, self.manifest, self._spool.now(), ZoneInfo(self.config.relay.timezone))
 
     @cached_property
     def _headers(self) -> list[Header]:
-        keywords = keywords_of(self.config.routes)
-        return [self._header(instance.file, keywords) for instance in self.manifest.instances]
+        excludes = (match for destination in self.config.destinations for match in destination.exclude)
+        keywords = keywords_of(self.config.routes, excludes)
+        return [self._header(instance, keywords) for instance in self.manifest.instances]
 
-    def _header(self, file: str, keywords: tuple[str, ...]) -> Header:
+    def _header(self, instance: Instance, keywords: tuple[str, ...]) -> Header:
         """The values that rules ask about; an instance that cannot be read has none, and matches by the others'."""
+        known = sop_class_values(instance.sop_class_uid)
+        if not keywords:
+            return known
         try:
-            header = read_header(self._spool.store.path(file), keywords)
+            header = read_header(self._spool.store.path(instance.file), {path.partition(".")[0] for path in keywords})
         except DataSetError as error:
             log.warning("unreadable_instance", part=self.part.id, why=error.reason)
-            return {}
-        return {keyword: _texts(header.get(keyword)) for keyword in keywords}
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    values = value if isinstance(value, MultiValue) else [value]
-    return tuple(str(single).strip() for single in values)
+            return known
+        return {**known, **{path: texts_at(header, path) for path in keywords}}

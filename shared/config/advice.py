@@ -112,16 +112,20 @@ def _one_of(config: Config, route: Route, today: date) -> Iterator[Problem]:
 
 
 def _never_matches(config: Config, route: Route) -> Iterator[Problem]:
-    sources, called = route.match.get("source", ("*",)), route.match.get("called", ("*",))
+    sources, called = (_patterns(route.match.get(key)) or ("*",) for key in ("source", "called"))
     titles = [t for s in config.sources if any(fits(p, s.name) for p in sources) for t in s.called]
     if titles and not any(title == "*" or fits(pattern, title) for title in titles for pattern in called):
         text = f"no such source may call {', '.join(map(shown, called))}, so the route never matches; it may call"
         yield at("route", route.name, "match.called", f"{text} {', '.join(map(shown, dict.fromkeys(titles)))}")
-    for key, patterns in route.match.items():
-        for pattern in patterns:
-            if key not in RELAY_KEYS and dictionary_VR(key) == "CS" and pattern != pattern.upper():
+    for key, asked in route.match.items():
+        for pattern in _patterns(asked):
+            if key not in RELAY_KEYS and dictionary_VR(key.rpartition(".")[2]) == "CS" and pattern != pattern.upper():
                 text = f"{shown(pattern)} never matches, {key} is always upper case; write {shown(pattern.upper())}"
                 yield at("route", route.name, f"match.{key}", text)
+
+
+def _patterns(asked: object) -> tuple[str, ...]:
+    return asked if isinstance(asked, tuple) else ()
 
 
 def _shadowed(config: Config) -> Iterator[Problem]:

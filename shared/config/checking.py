@@ -9,7 +9,9 @@ from datetime import date
 from itertools import combinations
 from typing import Any
 
+from shared.config.askable import faults_of
 from shared.config.callers import are_alike
+from shared.config.matching import STUDY_KEYS
 from shared.config.model import Config
 from shared.config.problems import Problem, at, within
 from shared.config.references import references_in
@@ -33,6 +35,7 @@ def errors_of(config: Config, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
         *_alike(config),
         *_certificates(config),
         *_retries(config),
+        *_matches(config),
         *_dates(config),
         *(problem for route in config.routes for problem in _route(config, route)),
     )
@@ -99,6 +102,20 @@ def _retries(config: Config) -> Iterator[Problem]:
         retry = destination.retry
         if retry.first > retry.max:
             yield at("destination", destination.name, "retry.first", "is longer than retry.max; make it shorter")
+
+
+def _matches(config: Config) -> Iterator[Problem]:
+    for check in config.checks:
+        yield from (at("check", check.name, f"match.{key}", text) for key, text in faults_of(check.match))
+    for route in config.routes:
+        yield from (at("route", route.name, f"match.{key}", text) for key, text in faults_of(route.match))
+    for destination in config.destinations:
+        for match in destination.exclude:
+            yield from (at("destination", destination.name, f"exclude.{k}", text) for k, text in faults_of(match))
+            for key in match:
+                if key in (*STUDY_KEYS, "instances"):
+                    text = "is not a fact of an instance, and instances are left out one by one; ask it in a route"
+                    yield at("destination", destination.name, f"exclude.{key}", text)
 
 
 def _dates(config: Config) -> Iterator[Problem]:

@@ -3,8 +3,6 @@
 No I/O but time zones and calendar files. Every refusal is a ValueError whose sentence says what to write instead.
 """
 
-import re
-import warnings
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -14,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo
 
-from shared.config import holidays, keywords, matching, values, windows
+from shared.config import holidays, keywords, matching, regex, values, windows
 from shared.config.values import shown
 
 T = TypeVar("T")
@@ -116,15 +114,6 @@ def _texts(example: str) -> BeforeValidator:
         return tuple(one)
 
     return BeforeValidator(validate)
-
-
-def _regular_expression(value: str) -> str:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            re.compile(value)
-    except (re.error, RecursionError, OverflowError):
-        raise ValueError(f"{shown(value)} is not a regular expression; look at its brackets and backslashes") from None
-    return value
 
 
 def _key_file(value: str) -> str:
@@ -229,7 +218,7 @@ CertificateName = Annotated[str, text(values.parse_certificate, '"ct-1.example"'
 Timezone = Annotated[str, text(_timezone, '"Europe/Lisbon"')]
 BrokerUrl = Annotated[str, _url("amqp", "amqps")]
 LedgerUrl = Annotated[str, _url("postgresql")]
-RegularExpression = Annotated[str, text(_regular_expression, '"^[0-9]+$"')]
+RegularExpression = Annotated[str, text(regex.parse_regex, '"^[0-9]+$"')]
 KeyFile = Annotated[str, text(_key_file, '"pseudonym.key"')]
 FilePath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str, when_used="json")]
 Day = Annotated[date, BeforeValidator(_date)]
@@ -245,6 +234,8 @@ MatchKey = Annotated[str, text(matching.parse_match_key, '"Modality"')]
 Patterns = Annotated[
     tuple[Annotated[str, text(_pattern, '"CT*"')], ...], BeforeValidator(_filled), _texts('"CT*" or ["CT", "MR"]')
 ]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, text(_pattern, '"20261225"')]
 Network = Annotated[values.Network, text(values.parse_network, '"10.1.0.0/16"'), PlainSerializer(str, when_used="json")]
 ListenAddress = Annotated[
     values.Address,

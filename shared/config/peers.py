@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 from typing import Literal
 
+from shared.config.conditions import Matches
 from shared.config.fields import (
     AeTitle,
     CalledAeTitle,
@@ -84,6 +85,7 @@ class Destination(Table):
         deidentified_only: takes nothing without proof of de-identification.
         max_rate: bytes per second, None for no limit.
         alert_after: a person is told when something has waited this long.
+        exclude: match tables; an instance that fits one of them never goes there.
     """
 
     name: Name
@@ -95,6 +97,7 @@ class Destination(Table):
     max_associations: Count = 1
     max_rate: Rate | None = None
     alert_after: Duration | None = None
+    exclude: Matches = ()
     verify: Literal["none", "c-find", "storage-commitment"] = "none"
     retry: Retry = Retry()
     tls: DestinationTls | None = None

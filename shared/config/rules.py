@@ -5,16 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from shared.config.conditions import Match
 from shared.config.fields import (
     Constant,
     Days,
     Duration,
     Keyword,
     Listed,
-    MatchKey,
     Name,
     OpenWindow,
-    Patterns,
     RegularExpression,
     Several,
     Table,
@@ -51,7 +50,7 @@ class Check(Table):
     """
 
     name: Name
-    match: dict[MatchKey, Patterns] = Field(default_factory=dict)
+    match: Match = Field(default_factory=dict)
     require: Listed[Keyword] = ()
     pattern: dict[ValueKeyword, RegularExpression] = Field(default_factory=dict)
     one_patient_per_study: bool = False
@@ -99,7 +98,8 @@ class Route(Table):
     """[[route]]: which studies, to whom, in which form.
 
     Args:
-        match: by key of the relay or DICOM keyword, patterns of which one must fit; all keys must hold; empty: all.
+        match: by key of the relay, DICOM keyword or path: patterns of which one must fit, or a table of conditions; all
+            keys must hold; empty: all.
         profile: how it is de-identified; None: it is not.
         edit: what is changed; None: nothing.
         to: destinations that all get it.
@@ -113,7 +113,7 @@ class Route(Table):
     """
 
     name: Name
-    match: dict[MatchKey, Patterns] = Field(default_factory=dict)
+    match: Match = Field(default_factory=dict)
     profile: str | None = None
     edit: str | None = None
     to: Listed[str] = ()

@@ -27,6 +27,7 @@ class Order:
         source: name of the source, for people.
         optional: never delays or fails the study.
         urgent: overtakes routine work to the same destination.
+        excluded: indexes, in the manifest, of instances that never go to this destination.
     """
 
     part: str
@@ -38,6 +39,7 @@ class Order:
     source: str
     optional: bool = False
     urgent: bool = False
+    excluded: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:
@@ -56,7 +58,7 @@ def order_to_json(order: Order) -> dict[str, Any]:
 def order_from_json(content: Mapping[str, Any]) -> Order:
     """An order as it was written."""
     facts = {key: value for key, value in content.items() if key in Order.__dataclass_fields__}
-    return Order(**{**facts, "form": Form(**content["form"])})
+    return Order(**{**facts, "form": Form(**content["form"]), "excluded": tuple(content.get("excluded", ()))})
 
 
 def marker(delivery: str) -> str:

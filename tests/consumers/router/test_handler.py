@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import Dataset
+from pydicom.uid import EnhancedSRStorage
 
 from consumers.router.handler import Router
 from shared.messages import Bell, Ring
@@ -266,3 +268,32 @@ def test_a_pinned_route_that_is_gone_does_not_hold_what_it_was_never_open_to(tmp
     relay.configure(RELAY + ALL.replace('name = "all"', 'name = "other"\nmatch = { source = "mr-1" }'))
     assert went_to(relay, relay.part(data_set(2), source="mr-1")) == ["archive"]
     assert_held(routed(relay, relay.part(data_set(3))), "route 'all'")
+
+
+NESTED = """
+[[route]]
+name = "nested"
+match = { RequestAttributesSequence.RequestedProcedureID = { regex = "^RP[0-9]+$" }, count = { at_least = 2 } }
+to = ["archive"]
+"""
+
+
+def test_a_route_may_ask_for_what_stands_in_a_sequence_and_for_the_number_of_instances(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + NESTED)
+    item = Dataset()
+    item.RequestedProcedureID = "RP17"
+    assert went_to(relay, relay.part(data_set(1, RequestAttributesSequence=[item]), data_set(2))) == ["archive"]
+    one = relay.part(data_set(3, study="1.8", RequestAttributesSequence=[item]), study="1.8")
+    assert_held(routed(relay, one), "no route wants it")
+
+
+WITHOUT_REPORTS = 'name = "archive"\nexclude = [{ Modality = "SR" }, { sop_class = "*SRStorage" }]'
+
+
+def test_a_delivery_leaves_out_what_its_destination_excludes(tmp_path: Path) -> None:
+    text = RELAY.replace('name = "archive"', WITHOUT_REPORTS) + ALL.replace('["archive"]', '["archive", "reading"]')
+    relay = bench(tmp_path, text)
+    part = relay.part(data_set(1), data_set(2, Modality="SR"), data_set(3, sop_class_uid=EnhancedSRStorage))
+    went_to(relay, part)
+    orders = [order_from_json(order) for order in decision(relay, part)["deliveries"]]
+    assert [(order.destination, order.excluded) for order in orders] == [("archive", (1, 2)), ("reading", ())]

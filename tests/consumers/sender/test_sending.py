@@ -278,3 +278,23 @@ def test_an_instance_whose_sop_class_is_no_uid_is_refused_and_the_others_go(tmp_
     assert (state.status, state.dead_letter_class) == ("held", "refused")
     assert relay.facts(delivery)["delivered"] == {"1": "0000"}
     assert "PS3.5 9.1" in relay.facts(delivery)["refused"]["0"]
+
+
+def test_an_excluded_instance_never_leaves_and_the_delivery_is_complete_without_it(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        delivery = relay.delivery(relay.part(*data_sets(3)), excluded=(1,))
+        state = after(relay, delivery, sender(relay))
+    assert (state.status, state.outcome) == ("final", "delivered")
+    assert len(peer.kept) == 2
+    assert relay.facts(delivery)["dropped"] == {"1": "excluded for this destination"}
+
+
+def test_a_delivery_of_which_everything_is_excluded_is_dropped_without_an_association(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        delivery = relay.delivery(relay.part(*data_sets(2)), excluded=(0, 1))
+        state = after(relay, delivery, sender(relay))
+    assert (state.status, state.outcome, peer.callers) == ("final", "dropped", [])
