@@ -80,6 +80,33 @@ def on_duty(candidates: Candidates, now: datetime, without: Collection[str] = ()
     return NOBODY
 
 
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Who gets a study, and from when.
+
+    Args:
+        destination: whom.
+        due: nothing is sent before; None: now.
+        why: for the record.
+    """
+
+    destination: str
+    due: datetime | None
+    why: str
+
+
+def turn_of(candidates: Candidates, now: datetime) -> Turn | None:
+    """Who gets a new study: who is on duty, or, when nobody may take it now, who comes next, and when.
+
+    None when no calendar opens within 400 days.
+    """
+    duty = on_duty(candidates, now)
+    if duty != NOBODY:
+        return Turn(destination=duty.destination, due=None, why=duty.why)
+    due = next_duty(candidates, now)
+    return None if due is None else Turn(destination=on_duty(candidates, due).destination, due=due, why=NOBODY.why)
+
+
 def stand_in(candidates: Candidates, now: datetime, without: Collection[str]) -> Duty:
     """Who takes over from a candidate that failed: of those that do, one that is there before one that always does.
 

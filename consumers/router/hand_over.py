@@ -4,9 +4,10 @@ No I/O, no clock, no globals. Nothing can be withdrawn from a DICOM peer, so no 
 candidate may have a part of it whole: in doubt counts as there. Source: design, "No silent second reader".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from consumers.router.candidates import Candidates, next_duty, next_stand_in, on_duty, stand_in
 from shared.config.rules import Candidate, Route
@@ -42,6 +43,28 @@ class Holding:
     def settled(self) -> bool:
         """Whether every instance was answered and some were taken; or there is none to be sent."""
         return self.in_doubt == 0 and self.delivered + self.refused >= self.count and (self.some or not self.count)
+
+
+def holding_of(count: int, facts: Mapping[str, Any], *, unrecorded: int = 0) -> Holding:
+    """What the records of a delivery say its destination has of the part.
+
+    Args:
+        count: instances of the part.
+        facts: of the delivery: `delivered`, `refused`, `held`, `dropped`, `unanswered`, by index. An index in
+            `unanswered` was sent without an answer once; no later failure takes that back, only a success or a refusal.
+        unrecorded: instances that a worker that died may have sent since its last record.
+    """
+    delivered, refused = set(facts.get("delivered", ())), set(facts.get("refused", ()))
+    withheld = set(facts.get("held", ())) | set(facts.get("dropped", ()))
+    in_doubt = set(facts.get("unanswered", ())) - delivered - refused - withheld
+    to_be_sent = count - len(withheld - delivered)
+    left = max(0, to_be_sent - len(delivered | refused | in_doubt))
+    return Holding(
+        count=to_be_sent,
+        delivered=len(delivered),
+        in_doubt=len(in_doubt) + min(unrecorded, left),
+        refused=len(refused - delivered),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

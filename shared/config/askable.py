@@ -25,7 +25,7 @@ def faults_of(match: Mapping[str, tuple[str, ...] | Condition]) -> Iterator[tupl
         patterns, words = (asked.not_ or (), _given(asked)) if isinstance(asked, Condition) else (asked, {"is"})
         if not words:
             yield key, "asks nothing; write for example { present = true }"
-        elif text := _fault(key, patterns, words, asked):
+        elif text := _fault(key, patterns, words, asked) or _contradiction(asked):
             yield key, text
 
 
@@ -47,6 +47,24 @@ def _fault(key: str, patterns: tuple[str, ...], words: set[str], asked: object) 
     if vr in NUMBERS and words & {"from", "to"}:
         return "is a number; write at_least and at_most instead of from and to"
     return _moment(vr, asked) if isinstance(asked, Condition) else ""
+
+
+def _contradiction(asked: object) -> str:
+    """Why no value can be what is asked; empty when one can."""
+    if not isinstance(asked, Condition):
+        return ""
+    lows, highs = (
+        [n for n in pair if n is not None] for pair in ((asked.at_least, asked.above), (asked.at_most, asked.below))
+    )
+    strict = asked.above is not None and lows and asked.above == max(lows)
+    strict = strict or (asked.below is not None and bool(highs) and asked.below == min(highs))
+    if lows and highs and (max(lows) > min(highs) or (strict and max(lows) == min(highs))):
+        return "asks for a number that is larger and smaller at once; exchange the bounds"
+    if asked.from_ is not None and asked.to is not None and asked.from_[: len(asked.to)] > asked.to:
+        return "asks for what is after its end; exchange from and to"
+    if asked.present is False and _given(asked) - {"present", "not"}:
+        return "asks for an absent value to be something; remove present = false, or the rest"
+    return ""
 
 
 def _written(words: list[str]) -> str:

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from consumers.router.candidates import Candidates, candidates_of, next_duty, next_stand_in, on_duty, stand_in
+from consumers.router.candidates import Candidates, candidates_of, next_duty, next_stand_in, on_duty, stand_in, turn_of
 from shared.config.rules import Candidate
 from tests.shared.config.examples import small
 
@@ -88,3 +88,21 @@ def test_when_somebody_comes_next_is_known_to_the_minute() -> None:
     assert next_stand_in(both, at(SATURDAY), ()) == at("2026-06-29T08:00")
     assert next_stand_in(both, at(SATURDAY), ("day",)) is None
     assert next_duty(both, at(SATURDAY), ("day", "night")) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "when", "destination", "due"),
+    [
+        (("day office open", "night night open"), NOON, "day", None),
+        (("day office open", "night night always"), SATURDAY, "night", None),
+        (("day office open", "night night open"), SATURDAY, "night", "2026-06-27T20:00"),
+        (("day office never",), SATURDAY, "day", "2026-06-29T08:00"),
+        (("day office open", "rare never open"), SATURDAY, "rare", "2026-06-29T00:00"),
+    ],
+)
+def test_a_new_study_gets_whoever_is_on_duty_or_waits_for_whoever_comes_next(
+    told: tuple[str, ...], when: str, destination: str, due: str | None
+) -> None:
+    turn = turn_of(candidates(*told), at(when))
+    assert turn is not None
+    assert (turn.destination, turn.due) == (destination, None if due is None else at(due))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from consumers.router.candidates import Candidates, candidates_of
-from consumers.router.hand_over import Answer, Ask, Holding, Move, Situation, Stay, Wait, decide
+from consumers.router.hand_over import Answer, Ask, Holding, Move, Situation, Stay, Wait, decide, holding_of
 from shared.config.rules import Candidate, Route
 from tests.shared.config.examples import small
 
@@ -192,3 +192,31 @@ def test_a_person_is_asked_with_the_reason() -> None:
         "'day' answered nothing with success for too long; it has 1 of 3 instances, when_partial is hold"
     )
     assert isinstance(answer(replace(at_day(), urgent=True), mode="ask"), Ask)
+
+
+def by_index(*indexes: int) -> dict[str, str]:
+    return {str(index): "" for index in indexes}
+
+
+@pytest.mark.parametrize(
+    ("facts", "unrecorded", "expected"),
+    [
+        ({}, 0, Holding(count=5)),
+        ({"delivered": by_index(0, 1)}, 0, Holding(count=5, delivered=2)),
+        ({"failed": by_index(0, 1)}, 0, Holding(count=5)),
+        ({"unanswered": by_index(0)}, 0, Holding(count=5, in_doubt=1)),
+        ({"unanswered": by_index(0), "delivered": by_index(0)}, 0, Holding(count=5, delivered=1)),
+        ({"unanswered": by_index(0), "refused": by_index(0)}, 0, Holding(count=5, refused=1)),
+        ({"unanswered": by_index(0), "failed": by_index(0)}, 0, Holding(count=5, in_doubt=1)),
+        ({"held": by_index(0), "dropped": by_index(1)}, 0, Holding(count=3)),
+        ({"delivered": by_index(2), "held": by_index(0)}, 0, Holding(count=4, delivered=1)),
+        ({}, 64, Holding(count=5, in_doubt=5)),
+        ({"delivered": by_index(0, 1, 2, 3)}, 64, Holding(count=5, delivered=4, in_doubt=1)),
+        ({"delivered": by_index(0), "refused": by_index(1), "unanswered": by_index(2)}, 1,
+         Holding(count=5, delivered=1, refused=1, in_doubt=2)),
+    ],
+)  # fmt: skip
+def test_what_a_destination_has_is_read_from_the_records_and_in_doubt_counts_as_there(
+    facts: dict[str, Any], unrecorded: int, expected: Holding
+) -> None:
+    assert holding_of(5, facts, unrecorded=unrecorded) == expected

@@ -258,6 +258,18 @@ BAD = [
         D + "exclude = [{ Modality = {} }]",
         "destination 'd' key exclude.Modality: asks nothing; write for example { present = true }",
     ),
+    (
+        TO + "match = { Rows = { above = 5, at_most = 5 } }",
+        "route 'r' key match.Rows: asks for a number that is larger and smaller at once; exchange the bounds",
+    ),
+    (
+        TO + 'match = { StudyDate = { from = "20270101", to = "20261231" } }',
+        "route 'r' key match.StudyDate: asks for what is after its end; exchange from and to",
+    ),
+    (
+        TO + "match = { Rows = { present = false, above = 5 } }",
+        "route 'r' key match.Rows: asks for an absent value to be something; remove present = false, or the rest",
+    ),
     # secrets never come back
     (
         '[broker]\nurl = "amqp://u:s3cret@h"',
