@@ -161,9 +161,11 @@ def decide(route: Route, candidates: Candidates, situation: Situation, now: date
     parts = situation.parts
     if all(part.settled for part in parts):
         return Stay(why="everything was answered")
-    started, whole = any(part.some for part in parts), any(part.whole for part in parts)
     current = candidates.named(situation.current)
-    if not started and (current is None or not candidates.hours(current, now).is_open):
+    if current is None:
+        return Ask(f"'{situation.current}', which has the study, is no candidate of route '{route.name}' any more")
+    started, whole = any(part.some for part in parts), any(part.whole for part in parts)
+    if not started and not candidates.hours(current, now).is_open:
         closed = _outside_its_hours(candidates, current, situation, now)
         if closed is not None:
             return closed
@@ -176,10 +178,10 @@ def decide(route: Route, candidates: Candidates, situation: Situation, now: date
 
 
 def _outside_its_hours(
-    candidates: Candidates, current: Candidate | None, situation: Situation, now: datetime
+    candidates: Candidates, current: Candidate, situation: Situation, now: datetime
 ) -> Move | Wait | None:
     """Nothing was sent and the candidate's window is closed: choose again among those not tried; None: it goes on."""
-    stays = current is not None and current.as_backup == "always"
+    stays = current.as_backup == "always"
     found = on_duty(candidates, now, situation.gone)
     there = candidates.named(found.destination)
     if there is not None and (not stays or candidates.hours(there, now).is_open):

@@ -155,7 +155,6 @@ FRESH = EVENING - timedelta(seconds=1)
         ((OPEN_DAY, OPEN_NIGHT), NOTHING, ("night",), Wait),
         ((DAY, OPEN_NIGHT), NOTHING, ("night",), Stay),
         ((OPEN_DAY,), NOTHING, (), Wait),
-        ((OPEN_NIGHT,), NOTHING, (), Move),
         # one that only stands in is no reason to leave one that stands in as well
         ((DAY, Candidate(destination="x", during="office", as_backup="always")), NOTHING, (), Stay),
         ((OPEN_DAY, Candidate(destination="x", during="office", as_backup="always")), NOTHING, (), Move),
@@ -166,6 +165,11 @@ def test_when_a_window_closes_on_a_backlog_what_was_not_begun_is_chosen_for_agai
 ) -> None:
     situation = at_day(part, due_since=FRESH, tried=frozenset(tried))
     assert type(answer(situation, EVENING, candidates_of(CONFIG, them))) is expected
+
+
+def test_what_a_candidate_has_that_is_one_no_more_waits_for_a_person() -> None:
+    found = answer(at_day(SOME), candidates=candidates_of(CONFIG, (NIGHT,)))
+    assert found == Ask("'day', which has the study, is no candidate of route 'r' any more")
 
 
 def test_what_nobody_may_take_now_waits_until_somebody_comes() -> None:

@@ -75,7 +75,7 @@ class Run:
 
     def play(self) -> None:
         end = MONDAY + TROUBLE + CALM
-        while self.now < end and not isinstance(self.answer, Ask):
+        while self.now < end and not isinstance(self.answer, Ask) and not self._is_over():
             self._weather()
             self._turn()
             assert self.complete() <= 1, self.pins
@@ -85,6 +85,11 @@ class Run:
         """At how many services the study, as far as it has arrived, is whole but for what they refused."""
         wanted = {(p, n) for p, count in self._arrived() for n in range(count)}
         return sum(bool(s.has) and wanted <= s.has | s.refused for s in self.services.values())
+
+    def _is_over(self) -> bool:
+        """Whether every part has come and the last look found everything answered: nothing happens any more."""
+        last = self.parts[-1][0]
+        return self.answer == Stay(why="everything was answered") and self.now > last + STEP
 
     def _turn(self) -> None:
         if not self.pins:
