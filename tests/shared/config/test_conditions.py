@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.config import Config, parse
@@ -109,6 +109,7 @@ def test_a_pattern_of_many_stars_is_answered_for_a_long_value() -> None:
     assert not fits("*a" * 12 + "*b", "a" * 10_000)
 
 
+@settings(deadline=None)
 @given(st.text("ab*?", max_size=8), st.text("ab", max_size=10))
 def test_a_pattern_fits_what_its_plain_translation_fits(pattern: str, value: str) -> None:
     plain = "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in pattern)
