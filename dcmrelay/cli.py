@@ -224,6 +224,19 @@ def knocked(config: ConfigFile = None, as_json: Json = False) -> None:
     knocking.knocked(load(find(config)), json=as_json)
 
 
+@app.command()
+def duty(
+    week: Annotated[bool, typer.Option("--week", help="The seven days from midnight, not the moment.")] = False,
+    at: Annotated[datetime | None, typer.Option(help="A day or moment on the relay's clock; else now.")] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Who is on duty on each route that chooses between services; exit 1 when there is a minute with nobody."""
+    from dcmrelay import duty as duties
+
+    raise typer.Exit(0 if duties.duty(load(find(config)), at, week=week, json=as_json) else EXIT_NEEDED)
+
+
 def _work(kind: str, config: Path | None, *names: tuple[str, ...]) -> None:
     from dcmrelay import workers
 

@@ -5,17 +5,18 @@ decision. No route wants it, or a pinned choice cannot be followed: held, never 
 when a person ordered a delivery of it on top: that is made too.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import structlog
-from pydicom.multival import MultiValue
 
 from consumers.router.choice import changed, choices_of, orders_of
-from consumers.router.rules import Header, Wanted, is_open_to, keywords_of, wanted_by
+from consumers.router.facts import facts_of, sop_class_values, texts_at
+from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, wanted_by
 from shared import metrics
 from shared.config import Config
 from shared.errors import DataSetError, PermanentError, StorageError
@@ -66,9 +67,16 @@ class Router:
         by_router = (Ordered(order=order_from_json(content)) for content in decision["deliveries"])
         rings = [
             *(self._deliver(it, decision["config"]) for it in by_router),
-            *(self._deliver(it, claim.state.config) for it in ordered_of(claim.facts).values()),
+            *(self._deliver(it, claim.state.config) for it in self._by_a_person(claim)),
         ]
         return Done(outcome="routed", rings=tuple(ring for ring in rings if ring is not None))
+
+    def _by_a_person(self, claim: Claim) -> Iterator[Ordered]:
+        """What was ordered on top, without what its destination excludes by now."""
+        if ordered := ordered_of(claim.facts):
+            routing = Routing(self._spool, claim.id, claim.state.config)
+            for it in ordered.values():
+                yield replace(it, order=replace(it.order, excluded=routing.excluded(it.order)))
 
     def _deliver(self, ordered: Ordered, config: str) -> Ring | None:
         """Make a delivery unless it is there; its bell, while nobody has looked at it."""
@@ -125,7 +133,13 @@ class Routing:
         for pin in pins.values():
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
-        return self._decision(pins, list(orders_of(self.part, pins, self.config, source.ae_title)))
+        orders = orders_of(self.part, pins, self.config, source.ae_title)
+        return self._decision(pins, [replace(order, excluded=self.excluded(order)) for order in orders])
+
+    def excluded(self, order: Order) -> tuple[int, ...]:
+        """Indexes of the instances that the destination excludes."""
+        destination = self.config.destination(order.destination)
+        return excluded_by(destination.exclude, self._headers) if destination and destination.exclude else ()
 
     def _is_open(self, pin: Pin) -> bool:
         """Whether a pinned route is open to this part's source; one that is gone, as it stood when it was pinned."""
@@ -154,29 +168,26 @@ class Routing:
             "deliveries": [order_to_json(order) for order in orders],
         }
 
-    @property
+    @cached_property
     def _facts(self) -> dict[str, str]:
-        return {"source": self.part.source, "called": self.part.called_ae_title}
+        return facts_of(self.part, self.manifest, self._spool.now(), ZoneInfo(self.config.relay.timezone))
 
     @cached_property
     def _headers(self) -> list[Header]:
-        keywords = keywords_of(self.config.routes)
+        excludes = (match for destination in self.config.destinations for match in destination.exclude)
+        keywords = keywords_of(self.config.routes, excludes)
         return [self._header(instance, keywords) for instance in self.manifest.instances]
 
     def _header(self, instance: Instance, keywords: tuple[str, ...]) -> Header:
         """The values that rules ask about; an instance that cannot be read has none, and matches by the others'."""
+        known = sop_class_values(instance.sop_class_uid)
+        if not keywords:
+            return known
         try:
-            header = read_header(self._spool.store.path(instance.file), keywords)
+            header = read_header(self._spool.store.path(instance.file), {path.partition(".")[0] for path in keywords})
         except (DataSetError, StorageError) as error:
             if isinstance(error, StorageError) and instance.sop_class_uid:
                 raise
             log.warning("unreadable_instance", part=self.part.id, why=str(error))
-            return {}
-        return {keyword: _texts(header.get(keyword)) for keyword in keywords}
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    values = value if isinstance(value, MultiValue) else [value]
-    return tuple(str(single).strip() for single in values)
+            return known
+        return {**known, **{path: texts_at(header, path) for path in keywords}}

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.config.matching import RELAY_KEYS, fits
+from shared.config.conditions import Condition, satisfied
+from shared.config.matching import RELAY_KEYS, STUDY_KEYS
 from shared.config.rules import Route
 
-Match = Mapping[str, tuple[str, ...]]
-# The values of one instance's elements by keyword; several values are several entries.
+Match = Mapping[str, tuple[str, ...] | Condition]
+# The values of one instance by keyword, path or `sop_class`; several values are several entries.
 Header = Mapping[str, tuple[str, ...]]
+_OF_THE_SENDER = ("source", "called")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +26,10 @@ class Wanted:
     follows: bool
 
 
-def keywords_of(routes: Iterable[Route]) -> tuple[str, ...]:
-    """DICOM keywords that any of the routes asks about."""
-    return tuple(sorted({key for route in routes for key in route.match if key not in RELAY_KEYS}))
+def keywords_of(routes: Iterable[Route], excludes: Iterable[Match] = ()) -> tuple[str, ...]:
+    """DICOM keywords and paths that any of the routes, or of the destinations' `exclude` tables, asks about."""
+    matches = (*(route.match for route in routes), *excludes)
+    return tuple(sorted({key for match in matches for key in match if key not in RELAY_KEYS}))
 
 
 def wanted_by(
@@ -41,7 +44,7 @@ def wanted_by(
 
     Args:
         routes: all configured routes.
-        facts: the relay's keys: `source`, `called`.
+        facts: what the relay knows of the part, by key; a key that is missing satisfies no pattern.
         headers: gives the instances' headers; asked only when a rule needs them.
         pinned: names of routes that an earlier part of the study took, and that are open to this source.
     """
@@ -55,26 +58,38 @@ def wanted_by(
 
 
 def is_open_to(match: Match, facts: Mapping[str, str]) -> bool:
-    """Whether the relay's keys of a match fit: which source, under which called AE title.
+    """Whether what a match asks of the sender holds: which source, under which called AE title.
 
     A pin stands for the match of DICOM keywords only. What another source sends of the same study, a destination that
     sends it back for instance, goes by that source's routes.
     """
-    return all(_any_fits(patterns, (facts[key],)) for key, patterns in match.items() if key in RELAY_KEYS)
+    return _of_the_study(match, facts, _OF_THE_SENDER)
 
 
 def matches(match: Match, facts: Mapping[str, str], headers: Callable[[], Iterable[Header]]) -> bool:
-    """Whether a study matches: the relay's keys all fit, and one instance at least fits all keywords."""
-    if not is_open_to(match, facts):
+    """Whether a study matches: the relay's keys all hold, and all others for one instance at least.
+
+    With `instances = "all"` they must hold for every instance; one that cannot be read has no values.
+    """
+    if not _of_the_study(match, facts, STUDY_KEYS):
         return False
-    theirs = {key: patterns for key, patterns in match.items() if key not in RELAY_KEYS}
-    return not theirs or any(_instance_fits(theirs, header) for header in headers())
+    theirs = {key: asked for key, asked in match.items() if key not in (*STUDY_KEYS, "instances")}
+    quantifier = all if match.get("instances") == ("all",) else any
+    return not theirs or quantifier(instance_matches(theirs, header) for header in headers())
 
 
-def _instance_fits(match: Match, header: Header) -> bool:
-    return all(_any_fits(patterns, header.get(key, ())) for key, patterns in match.items())
+def instance_matches(match: Match, header: Header) -> bool:
+    """Whether one instance has what all keys of a match table ask; the keys are those of instances."""
+    return all(satisfied(key, asked, header.get(key, ())) for key, asked in match.items())
 
 
-def _any_fits(patterns: Iterable[str], values: Iterable[str]) -> bool:
-    there = tuple(values)
-    return any(fits(pattern, value) for pattern in patterns for value in there)
+def excluded_by(excludes: Sequence[Match], headers: Iterable[Header]) -> tuple[int, ...]:
+    """The indexes of the instances that one of a destination's `exclude` tables fits."""
+    return tuple(
+        index for index, header in enumerate(headers) if any(instance_matches(match, header) for match in excludes)
+    )
+
+
+def _of_the_study(match: Match, facts: Mapping[str, str], keys: Collection[str]) -> bool:
+    asked = ((key, match[key]) for key in keys if key in match)
+    return all(satisfied(key, wanted, (facts[key],) if key in facts else ()) for key, wanted in asked)

@@ -5,7 +5,7 @@ nothing leaves.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.errors import PermanentError
@@ -14,6 +14,8 @@ from shared.spool.deliveries import Order
 from shared.spool.parts import Instance, Manifest, read_manifest
 from shared.spool.renditions import Proof, chunks, output_name, read_proofs
 from shared.spool.spool import Spool
+
+_EXCLUDED = "excluded for this destination"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def is_answered(index: str, facts: Mapping[str, Any]) -> bool:
 
 
 def pack(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:
-    """Find what may leave.
+    """Find what may leave: what is proven, without what never goes to the destination.
 
     Args:
         spool: the spool.
@@ -60,6 +62,21 @@ def pack(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:
     Raises:
         PermanentError: something is missing or does not agree; nothing may leave.
     """
+    return _without(_packed(spool, order, deidentified_only=deidentified_only), order.excluded)
+
+
+def _without(parcel: Parcel, excluded: tuple[int, ...]) -> Parcel:
+    """The parcel without the instances that the router left out for this destination."""
+    out = {str(index): _EXCLUDED for index in excluded}
+    return replace(
+        parcel,
+        instances={index: instance for index, instance in parcel.instances.items() if index not in out},
+        held={index: reason for index, reason in parcel.held.items() if index not in out},
+        dropped={**parcel.dropped, **out},
+    )
+
+
+def _packed(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:
     manifest = read_manifest(spool, order.part)
     if manifest is None:
         raise PermanentError("the part has no manifest", "bug")

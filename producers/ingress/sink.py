@@ -164,6 +164,7 @@ class Sink:
             study_instance_uid=identity.study_instance_uid,
             run=self._run,
             opened_at=self._spool.now(),
+            host=self._session.proposal.host,
         )
 
 

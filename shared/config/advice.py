@@ -19,6 +19,7 @@ from shared.config.values import shown, write_duration
 from shared.config.windows import MINUTES_PER_DAY
 
 _SHORTEST_GIVE_UP = timedelta(hours=72)
+_OF_ONE_OF = ("hand_over_after", "hand_over_after_urgent", "when_partial", "mode")
 _REMOVED_ANYWAY = ("clean-descriptors", "clean-graphics", "clean-structured-content", "retain-safe-private")
 
 
@@ -35,7 +36,7 @@ def warnings_of(config: Config, today: date | None = None) -> tuple[Problem, ...
         *_open_sources(config),
         *_times(config),
         *chain.from_iterable(_calendar(name, calendar, day) for name, calendar in config.calendars.items()),
-        *chain.from_iterable(_one_of(config, route) for route in config.routes if route.one_of),
+        *chain.from_iterable(_one_of(config, route, day) for route in config.routes if route.one_of),
         *chain.from_iterable(_never_matches(config, route) for route in config.routes),
         *_shadowed(config),
         *_without_effect(config),
@@ -94,33 +95,37 @@ def _always_open(calendar: Calendar) -> bool:
     return not calendar.closed_on and all(len(open_minutes(calendar, day)) == MINUTES_PER_DAY for day in week)
 
 
-def _one_of(config: Config, route: Route) -> Iterator[Problem]:
+def _one_of(config: Config, route: Route, today: date) -> Iterator[Problem]:
     if len(route.one_of) == 1 or all(candidate.as_backup == "never" for candidate in route.one_of):
         text = 'has no backup, so its studies wait when the candidate fails; add another with as_backup = "always"'
         yield at("route", route.name, "one_of", text)
     if any(candidate.during is None for candidate in route.one_of):
         return
     calendars = [config.calendars[candidate.during] for candidate in route.one_of if candidate.during]
-    if uncovered := gaps(calendars):
+    if uncovered := gaps(calendars, today):
         stands_in = any(candidate.as_backup == "always" for candidate in route.one_of)
         then = 'a candidate with as_backup = "always" takes over' if stands_in else "studies wait"
         yield at("route", route.name, "one_of", f"nobody covers {uncovered}, when {then}; extend a calendar")
-    if doubled := overlaps(calendars):
+    if doubled := overlaps(calendars, today):
         text = f"more than one candidate is open on {doubled}, when the first listed gets all; separate the calendars"
         yield at("route", route.name, "one_of", text)
 
 
 def _never_matches(config: Config, route: Route) -> Iterator[Problem]:
-    sources, called = route.match.get("source", ("*",)), route.match.get("called", ("*",))
+    sources, called = (_patterns(route.match.get(key)) or ("*",) for key in ("source", "called"))
     titles = [t for s in config.sources if any(fits(p, s.name) for p in sources) for t in s.called]
     if titles and not any(title == "*" or fits(pattern, title) for title in titles for pattern in called):
         text = f"no such source may call {', '.join(map(shown, called))}, so the route never matches; it may call"
         yield at("route", route.name, "match.called", f"{text} {', '.join(map(shown, dict.fromkeys(titles)))}")
-    for key, patterns in route.match.items():
-        for pattern in patterns:
-            if key not in RELAY_KEYS and dictionary_VR(key) == "CS" and pattern != pattern.upper():
+    for key, asked in route.match.items():
+        for pattern in _patterns(asked):
+            if key not in RELAY_KEYS and dictionary_VR(key.rpartition(".")[2]) == "CS" and pattern != pattern.upper():
                 text = f"{shown(pattern)} never matches, {key} is always upper case; write {shown(pattern.upper())}"
                 yield at("route", route.name, f"match.{key}", text)
+
+
+def _patterns(asked: object) -> tuple[str, ...]:
+    return asked if isinstance(asked, tuple) else ()
 
 
 def _shadowed(config: Config) -> Iterator[Problem]:
@@ -140,8 +145,8 @@ def _without_effect(config: Config) -> Iterator[Problem]:
     for route in config.routes:
         if route.accepted_within is not None:
             yield at("route", route.name, "accepted_within", f"{later}; look at dcmrelay_waiting instead")
-        if not route.one_of and {"hand_over_after", "when_partial"} & route.model_fields_set:
-            yield at("route", route.name, "hand_over_after, when_partial", "have no effect without one_of; remove them")
+        if not route.one_of and (idle := [key for key in _OF_ONE_OF if key in route.model_fields_set]):
+            yield at("route", route.name, ", ".join(idle), "without effect, because there is no one_of; remove it")
     for name, profile in config.profiles.items():
         for option in profile.options:
             if option in _REMOVED_ANYWAY:

@@ -5,10 +5,13 @@ No I/O, no clock, no globals.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import date
 from itertools import combinations
 from typing import Any
 
+from shared.config.askable import faults_of
 from shared.config.callers import are_alike
+from shared.config.matching import STUDY_KEYS
 from shared.config.model import Config
 from shared.config.problems import Problem, at, within
 from shared.config.references import references_in
@@ -28,9 +31,11 @@ def errors_of(config: Config, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
         *references_in(raw),
         *_listeners(config),
         *_timezone(config, raw),
+        *_contradictions(raw),
         *_alike(config),
         *_certificates(config),
         *_retries(config),
+        *_matches(config),
         *_dates(config),
         *(problem for route in config.routes for problem in _route(config, route)),
     )
@@ -59,6 +64,20 @@ def _timezone(config: Config, raw: Mapping[str, Any]) -> Iterator[Problem]:
         yield within("relay", "timezone", 'is missing, and calendars need it; write for example "Europe/Lisbon"')
 
 
+def _contradictions(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield dates that a calendar lists as closed and as open; one that comes from a file may be opened by a date."""
+    calendars = raw.get("calendar", {})
+    for name, table in calendars.items() if isinstance(calendars, dict) else ():
+        closed, opened = (_listed_days(table, key) for key in ("closed_on", "also_open_on"))
+        for day in sorted(closed & opened):
+            yield at("calendar", name, "closed_on", f"{day} is in also_open_on too; keep it in one of them")
+
+
+def _listed_days(table: object, key: str) -> set[str]:
+    days = table.get(key) if isinstance(table, dict) else None
+    return {str(day) for day in days if isinstance(day, str | date)} if isinstance(days, list) else set()
+
+
 def _alike(config: Config) -> Iterator[Problem]:
     for one, other in combinations(config.sources, 2):
         if are_alike(one, other):
@@ -85,6 +104,20 @@ def _retries(config: Config) -> Iterator[Problem]:
             yield at("destination", destination.name, "retry.first", "is longer than retry.max; make it shorter")
 
 
+def _matches(config: Config) -> Iterator[Problem]:
+    for check in config.checks:
+        yield from (at("check", check.name, f"match.{key}", text) for key, text in faults_of(check.match))
+    for route in config.routes:
+        yield from (at("route", route.name, f"match.{key}", text) for key, text in faults_of(route.match))
+    for destination in config.destinations:
+        for match in destination.exclude:
+            yield from (at("destination", destination.name, f"exclude.{k}", text) for k, text in faults_of(match))
+            for key in match:
+                if key in (*STUDY_KEYS, "instances"):
+                    text = "is not a fact of an instance, and instances are left out one by one; ask it in a route"
+                    yield at("destination", destination.name, f"exclude.{key}", text)
+
+
 def _dates(config: Config) -> Iterator[Problem]:
     for name, profile in config.profiles.items():
         if {_FULL_DATES, _MODIFIED_DATES} <= set(profile.options):
@@ -97,6 +130,8 @@ def _route(config: Config, route: Route) -> Iterator[Problem]:
     for name, times in Counter(route.destinations).items():
         if times > 1:
             yield Problem(f"route {route.name!r}", f"names destination {name!r} {times} times; once is enough")
+    if route.hand_over_after_urgent and route.hand_over_after_urgent > route.hand_over_after:
+        yield at("route", route.name, "hand_over_after_urgent", "is longer than hand_over_after; make it shorter")
     for name in dict.fromkeys(route.destinations):
         destination = config.destination(name)
         if destination and destination.deidentified_only and route.profile is None:

@@ -15,6 +15,7 @@ Minutes = frozenset[int]
 _MONDAY = date(2001, 1, 1)
 _ONE_DAY = timedelta(days=1)
 _WHOLE_DAY = frozenset(range(MINUTES_PER_DAY))
+_DATES_SHOWN = 10
 
 
 def open_minutes(calendar: Calendar, day: date) -> Minutes:
@@ -32,31 +33,40 @@ def _starting(calendar: Calendar, day: date) -> list[Window]:
     return [window for window in calendar.open if day.weekday() in window.days]
 
 
-def gaps(calendars: Sequence[Calendar]) -> str:
-    """Return when none of the calendars is open, as "sat,sun 08:00-20:00; 2026-12-25 08:00-20:00"; "" for never."""
-    return _when(calendars, lambda opened: _WHOLE_DAY.difference(*opened))
+def gaps(calendars: Sequence[Calendar], since: date = date.min) -> str:
+    """Return when none of the calendars is open, as "sat,sun 08:00-20:00; 2026-12-25 08:00-20:00"; "" for never.
+
+    Args:
+        calendars: at least one.
+        since: dates that are listed before it are not looked at.
+    """
+    return _when(calendars, since, lambda opened: _WHOLE_DAY.difference(*opened))
 
 
-def overlaps(calendars: Sequence[Calendar]) -> str:
+def overlaps(calendars: Sequence[Calendar], since: date = date.min) -> str:
     """Return when more than one of the calendars is open, in the same form."""
-    return _when(
-        calendars, lambda opened: frozenset(m for m, n in Counter(m for o in opened for m in o).items() if n > 1)
-    )
+    return _when(calendars, since, _doubled)
 
 
-def _when(calendars: Sequence[Calendar], choose: Callable[[list[Minutes]], Minutes]) -> str:
+def _doubled(opened: list[Minutes]) -> Minutes:
+    return frozenset(minute for minute, times in Counter(m for o in opened for m in o).items() if times > 1)
+
+
+def _when(calendars: Sequence[Calendar], since: date, choose: Callable[[list[Minutes]], Minutes]) -> str:
     """Return when `choose` finds minutes: in a week without holidays, and on listed dates beyond that."""
     plain = [Calendar(open=calendar.open) for calendar in calendars]
     week = [choose([open_minutes(c, _MONDAY + n * _ONE_DAY) for c in plain]) for n in range(7)]
     days_of: dict[str, list[str]] = defaultdict(list)
     for name, minutes in zip(DAYS, week, strict=True):
         days_of[spans_of(minutes)].append(name)
+
+    def special(day: date) -> str:
+        return spans_of(choose([open_minutes(c, day) for c in calendars]) - week[day.weekday()])
+
     found = [f"{','.join(days)} {spans}" for spans, days in days_of.items() if spans]
-    for day in _special_days(calendars):
-        minutes = choose([open_minutes(c, day) for c in calendars]) - week[day.weekday()]
-        if minutes:
-            found.append(f"{day} {spans_of(minutes)}")
-    return "; ".join(found)
+    dates = [f"{day} {spans}" for day in _special_days(calendars) if day >= since and (spans := special(day))]
+    more = [f"{len(dates) - _DATES_SHOWN} more dates"] if len(dates) > _DATES_SHOWN else []
+    return "; ".join([*found, *dates[:_DATES_SHOWN], *more])
 
 
 def _special_days(calendars: Sequence[Calendar]) -> list[date]:

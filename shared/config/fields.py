@@ -1,10 +1,8 @@
 """Field types of the configuration: how a TOML value becomes a checked one, and how a snapshot writes it back.
 
-No I/O but the list of time zones. Every refusal is a ValueError whose sentence says what to write instead.
+No I/O but time zones and calendar files. Every refusal is a ValueError whose sentence says what to write instead.
 """
 
-import re
-import warnings
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -14,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo
 
-from shared.config import keywords, matching, values, windows
+from shared.config import holidays, keywords, matching, regex, values, windows
 from shared.config.values import shown
 
 T = TypeVar("T")
@@ -118,15 +116,6 @@ def _texts(example: str) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-def _regular_expression(value: str) -> str:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            re.compile(value)
-    except (re.error, RecursionError, OverflowError):
-        raise ValueError(f"{shown(value)} is not a regular expression; look at its brackets and backslashes") from None
-    return value
-
-
 def _key_file(value: str) -> str:
     path = PurePosixPath(value)
     if not value or path.is_absolute() or ".." in path.parts or path == PurePosixPath() or not value.isprintable():
@@ -151,6 +140,16 @@ def _date(value: object) -> date:
     if not isinstance(value, str):
         raise ValueError(f'{shown(value)} is not a date; write year-month-day, such as "2026-12-25"')
     return values.parse_date(value)
+
+
+def _with_calendar_files(value: object, info: ValidationInfo) -> object:
+    """Put the dates of the iCalendar files of a list in their places."""
+    folder = Path((info.context or {}).get("folder", "."))
+    days: list[object] = []
+    for entry in value if isinstance(value, tuple) else ():
+        is_file = isinstance(entry, str) and entry.endswith(holidays.SUFFIX) and "\0" not in entry
+        days.extend(holidays.read_days(folder / str(entry)) if is_file else (entry,))
+    return tuple(days)
 
 
 def by_keyword(check: Callable[[str, str], str]) -> AfterValidator:
@@ -224,10 +223,11 @@ CertificateName = Annotated[str, text(values.parse_certificate, '"ct-1.example"'
 Timezone = Annotated[str, text(_timezone, '"Europe/Lisbon"')]
 BrokerUrl = Annotated[str, _url("amqp", "amqps")]
 LedgerUrl = Annotated[str, _url("postgresql")]
-RegularExpression = Annotated[str, text(_regular_expression, '"^[0-9]+$"')]
+RegularExpression = Annotated[str, text(regex.parse_regex, '"^[0-9]+$"')]
 KeyFile = Annotated[str, text(_key_file, '"pseudonym.key"')]
 FilePath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str, when_used="json")]
 Day = Annotated[date, BeforeValidator(_date)]
+Days = Annotated[tuple[Day, ...], BeforeValidator(_with_calendar_files), BeforeValidator(_listed)]
 Keyword = Annotated[str, text(keywords.check_keyword, '"PatientID"')]
 ValueKeyword = Annotated[str, text(keywords.check_value_keyword, '"PatientID"')]
 TextKeyword = Annotated[str, text(keywords.check_text_keyword, '"PatientID"')]
@@ -239,6 +239,8 @@ MatchKey = Annotated[str, text(matching.parse_match_key, '"Modality"')]
 Patterns = Annotated[
     tuple[Annotated[str, text(_pattern, '"CT*"')], ...], BeforeValidator(_filled), _texts('"CT*" or ["CT", "MR"]')
 ]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, text(_pattern, '"20261225"')]
 Network = Annotated[values.Network, text(values.parse_network, '"10.1.0.0/16"'), PlainSerializer(str, when_used="json")]
 ListenAddress = Annotated[
     values.Address,

@@ -1,30 +1,42 @@
-"""Match tables: lower-case keys are the relay's, CamelCase keys are DICOM keywords; values are patterns with * and ?.
+"""Match tables: lower-case keys are the relay's, CamelCase keys are DICOM keywords or paths of them; patterns.
 
-No I/O, no clock, no globals. All conditions must hold; a condition holds when any of its patterns does.
+No I/O, no clock, no globals. All keys must hold; patterns, with * and ?, hold when any of them does. What else a key
+can be asked stands in `conditions`.
 """
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
-from pydicom.datadict import keyword_dict
+from pydicom._uid_dict import UID_dictionary
+from pydicom.datadict import dictionary_VR, keyword_dict
 
 from shared.config.keywords import check_value_keyword
 from shared.config.values import did_you_mean, shown
 
-RELAY_KEYS = ("source", "called")
-
-Match = dict[str, tuple[str, ...]]
+# What the relay knows of a part without reading its instances; of an instance; and how instances are asked.
+STUDY_KEYS = ("source", "called", "host", "count", "weekday", "time")
+RELAY_KEYS = (*STUDY_KEYS, "sop_class", "instances")
+INSTANCES = ("any", "all")
+SOP_CLASS_NAMES = frozenset(entry[4] for entry in UID_dictionary.values() if entry[1] == "SOP Class" and entry[4])
 
 
 def parse_match_key(key: str) -> str:
-    """Return a key of a match table: one of ours, or a keyword of an element that can be compared with text."""
+    """Return a key of a match table: one of ours, a keyword of an element, or a path such as "Sequence.Keyword"."""
     if key in RELAY_KEYS:
         return key
-    if key in keyword_dict and key:
-        return check_value_keyword(key)
-    ours = ", ".join(RELAY_KEYS)
-    near = did_you_mean(key, [*RELAY_KEYS, *keyword_dict])
-    raise ValueError(f"{shown(key)} is neither a key of the relay ({ours}) nor a DICOM keyword{near}")
+    *sequences, last = steps = key.split(".")
+    for step in steps:
+        if step not in keyword_dict or not step:
+            near = did_you_mean(step, [*RELAY_KEYS, *keyword_dict])
+            ours = ", ".join(RELAY_KEYS)
+            raise ValueError(f"{shown(step)} is neither a key of the relay ({ours}) nor a DICOM keyword{near}")
+    for step in sequences:
+        if dictionary_VR(step) != "SQ":
+            raise ValueError(f"{shown(key)}: {step} is not a sequence, so nothing is in it; end the path there")
+    if dictionary_VR(last) != "SQ":
+        check_value_keyword(last)
+    return key
 
 
 def fits(pattern: str, value: str) -> bool:
@@ -37,14 +49,25 @@ def covers(wide: str, narrow: str) -> bool:
     return _regex(wide, any_one=r"[^*]").fullmatch(narrow) is not None
 
 
-def is_wider(wide: Mapping[str, tuple[str, ...]], narrow: Mapping[str, tuple[str, ...]]) -> bool:
+def is_wider(wide: Mapping[str, object], narrow: Mapping[str, object]) -> bool:
     """Whether whatever the match table `narrow` takes is surely taken by `wide`; an empty table takes everything."""
-    return all(
-        key in narrow and all(any(covers(w, n) for w in patterns) for n in narrow[key])
-        for key, patterns in wide.items()
-    )
+    return all(key in narrow and _is_wider(key, asked, narrow[key]) for key, asked in wide.items())
 
 
+def _is_wider(key: str, wide: object, narrow: object) -> bool:
+    if isinstance(wide, tuple) and isinstance(narrow, tuple) and key not in ("host", "weekday", "time", "instances"):
+        return all(any(covers(w, n) for w in wide) for n in narrow)
+    return wide == narrow
+
+
+@lru_cache(maxsize=1024)
 def _regex(pattern: str, any_one: str) -> re.Pattern[str]:
-    pieces = {"*": ".*", "?": any_one}
-    return re.compile("".join(pieces.get(c, re.escape(c)) for c in pattern), re.DOTALL)
+    """A pattern as a regular expression that does not go back: what follows a star is taken where it comes first.
+
+    So the time is linear in the value: a pattern of many stars cannot hang on a long value.
+    """
+    between = ["".join(any_one if c == "?" else re.escape(c) for c in run) for run in re.split(r"\*+", pattern)]
+    if len(between) == 1:
+        return re.compile(between[0], re.DOTALL)
+    first, *middle, last = between
+    return re.compile(first + "".join(f"(?>.*?{run})" for run in middle) + ".*" + last, re.DOTALL)

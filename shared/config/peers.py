@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 from typing import Literal
 
+from shared.config.conditions import Matches
 from shared.config.fields import (
     AeTitle,
     CalledAeTitle,
@@ -90,6 +91,7 @@ class Destination(Table):
         transcode: what it does not accept as it is stored goes uncompressed ("lossless"), or is refused ("never").
         verify: how it is asked whether it has what it answered with success for, before a delivery is final.
         verify_within: what it has not after that long is a dead letter.
+        exclude: match tables; an instance that fits one of them never goes there.
     """
 
     name: Name
@@ -102,6 +104,7 @@ class Destination(Table):
     keep_open: Pause = timedelta(0)
     max_rate: Rate | None = None
     alert_after: Duration | None = None
+    exclude: Matches = ()
     verify: Literal["none", "c-find", "storage-commitment"] = "none"
     transcode: Literal["never", "lossless"] = "never"
     verify_within: Duration = timedelta(hours=1)

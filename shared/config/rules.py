@@ -5,16 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from shared.config.conditions import Match
 from shared.config.fields import (
     Constant,
-    Day,
+    Days,
     Duration,
     Keyword,
     Listed,
-    MatchKey,
     Name,
     OpenWindow,
-    Patterns,
     RegularExpression,
     Several,
     Table,
@@ -30,12 +29,14 @@ class Calendar(Table):
     Args:
         open: weekly windows.
         closed_on: dates whose windows do not start; the night before keeps its tail.
-        also_open_on: dates that are open from 00:00 to 24:00.
+        also_open_on: dates that are open from 00:00 to 24:00; they count even when a file of `closed_on` has them.
+
+    In the file a list of dates may name iCalendar files ("holidays.ics", relative to the configuration) beside dates.
     """
 
     open: Several[OpenWindow]
-    closed_on: Listed[Day] = ()
-    also_open_on: Listed[Day] = ()
+    closed_on: Days = ()
+    also_open_on: Days = ()
 
 
 class Check(Table):
@@ -49,7 +50,7 @@ class Check(Table):
     """
 
     name: Name
-    match: dict[MatchKey, Patterns] = Field(default_factory=dict)
+    match: Match = Field(default_factory=dict)
     require: Listed[Keyword] = ()
     pattern: dict[ValueKeyword, RegularExpression] = Field(default_factory=dict)
     one_patient_per_study: bool = False
@@ -97,17 +98,22 @@ class Route(Table):
     """[[route]]: which studies, to whom, in which form.
 
     Args:
-        match: by key of the relay or DICOM keyword, patterns of which one must fit; all keys must hold; empty: all.
+        match: by key of the relay, DICOM keyword or path: patterns of which one must fit, or a table of conditions; all
+            keys must hold; empty: all.
         profile: how it is de-identified; None: it is not.
         edit: what is changed; None: nothing.
         to: destinations that all get it.
         optional: destinations that get it and never delay or fail the study.
         one_of: candidates of which one gets it.
         last: routes below are not looked at when this one matches.
+        hand_over_after: a candidate that has answered nothing with success for so long fails.
+        hand_over_after_urgent: the same for an urgent study; None: as for others.
+        when_partial: what to do when the one that fails has some of the study: "move" it all the same, or "hold".
+        mode: "auto" hands over by itself, "ask" holds the study for a person instead.
     """
 
     name: Name
-    match: dict[MatchKey, Patterns] = Field(default_factory=dict)
+    match: Match = Field(default_factory=dict)
     profile: str | None = None
     edit: str | None = None
     to: Listed[str] = ()
@@ -116,7 +122,9 @@ class Route(Table):
     last: bool = False
     priority: Literal["routine", "urgent"] = "routine"
     hand_over_after: Duration = timedelta(minutes=10)
+    hand_over_after_urgent: Duration | None = None
     when_partial: Literal["move", "hold"] = "move"
+    mode: Literal["auto", "ask"] = "auto"
     accepted_within: Duration | None = None
 
     @property

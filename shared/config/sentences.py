@@ -65,7 +65,7 @@ def _title(raw: Mapping[str, Any], section: str, index: int) -> str:
 
 def _dotted(keys: Location) -> str:
     """Return "match.Modality" or "one_of[2].during"; the index of a plain value is left out, the value is quoted."""
-    steps = [key for key in keys if key != "[key]"]
+    steps = [key for key in keys if not (isinstance(key, str) and key.startswith("["))]
     while steps and isinstance(steps[-1], int):
         steps.pop()
     return "".join(f"[{step + 1}]" if isinstance(step, int) else f".{_bare(step)}" for step in steps).removeprefix(".")
@@ -138,6 +138,8 @@ _SENTENCES: dict[str, Callable[[ErrorDetails], str]] = {
     "extra_forbidden": _unknown,
     "int_type": _whole_number,
     "bool_type": lambda d: f"{shown(d['input'])} must be true or false, without quotes",
+    "float_type": lambda d: f"{shown(d['input'])} must be a number, without quotes",
+    "finite_number": lambda d: f"{shown(d['input'])} must be a number that ends",
     "string_type": lambda d: f"{shown(d['input'])} must be text in quotes",
     "literal_error": _one_of,
     "dict_type": _table,

@@ -6,12 +6,14 @@ No I/O, no clock, no globals. All times are the clock on the wall; what daylight
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared.config.values import did_you_mean, shown
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_PER_DAY = 1440
 
+_TIMES = re.compile(r"(?P<start>[0-9]{2}:[0-9]{2})-(?P<end>[0-9]{2}:[0-9]{2})")
 _WINDOW = re.compile(r"(?P<days>[a-z,-]+) +(?P<start>[0-9]{2}:[0-9]{2})-(?P<end>[0-9]{2}:[0-9]{2})")
 
 
@@ -55,6 +57,45 @@ def parse_window(text: str) -> Window:
     if start == end:
         raise ValueError(f'{shown(text)} opens for no minute; for the whole day write "00:00-24:00"')
     return Window(_days(found["days"], text), start, end if end > start else end + MINUTES_PER_DAY)
+
+
+@dataclass(frozen=True)
+class Times:
+    """A span of the day in minutes after midnight, without `end`; over midnight when `end` is smaller."""
+
+    start: int
+    end: int
+
+    def covers(self, minute: int) -> bool:
+        """Whether a minute of the day, 0 to 1439, lies in it."""
+        within = self.start <= minute, minute < self.end
+        return all(within) if self.start < self.end else any(within)
+
+
+@lru_cache(maxsize=256)
+def parse_times(text: str) -> Times:
+    """Return "20:00-08:00" as a span of the day.
+
+    Raises:
+        ValueError: says what to write instead.
+    """
+    found = _TIMES.fullmatch(text)
+    if found is None:
+        raise ValueError(f'{shown(text)} is not a time of day from and to; write for example "20:00-08:00"')
+    start, end = _minute(found["start"], text), _minute(found["end"], text)
+    if start in (MINUTES_PER_DAY, end):
+        raise ValueError(f'{shown(text)} holds no minute; write for example "20:00-08:00"')
+    return Times(start, end)
+
+
+@lru_cache(maxsize=256)
+def parse_days(text: str) -> tuple[str, ...]:
+    """Return "sat-sun" or "mon,wed" as the names of days, in the order of the week.
+
+    Raises:
+        ValueError: says what to write instead.
+    """
+    return tuple(DAYS[day] for day in _days(text, text))
 
 
 def _minute(text: str, window: str) -> int:

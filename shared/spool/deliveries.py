@@ -29,6 +29,7 @@ class Order:
         optional: never delays or fails the study.
         urgent: overtakes routine work to the same destination.
         again: 0 for what the router decided; counts the times a person ordered it once more.
+        excluded: indexes, in the manifest, of instances that never go to this destination.
     """
 
     part: str
@@ -41,6 +42,7 @@ class Order:
     optional: bool = False
     urgent: bool = False
     again: int = 0
+    excluded: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:
@@ -75,7 +77,7 @@ def order_to_json(order: Order) -> dict[str, Any]:
 def order_from_json(content: Mapping[str, Any]) -> Order:
     """An order as it was written."""
     facts = {key: value for key, value in content.items() if key in Order.__dataclass_fields__}
-    return Order(**{**facts, "form": Form(**content["form"])})
+    return Order(**{**facts, "form": Form(**content["form"]), "excluded": tuple(content.get("excluded", ()))})
 
 
 def marker(delivery: str) -> str:

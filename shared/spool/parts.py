@@ -33,6 +33,7 @@ class Part:
         run: the ingress run that opened it.
         opened_at: when.
         late_of: the part whose closing it missed, or empty.
+        host: address from which its first instance came; empty when that is not known.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Part:
     run: str
     opened_at: datetime
     late_of: str = ""
+    host: str = ""
 
     @property
     def study_key(self) -> str:

@@ -4,7 +4,7 @@ pins/<study>/<route>/<epoch>.json    the highest epoch is in force
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,7 @@ class Pin:
         choices: the destinations.
         urgent: the route's priority.
         config: hash of the configuration it was made under.
+        tried: destinations of the epochs that this one was handed over from; none of them gets the study again.
     """
 
     route: str
@@ -42,6 +43,7 @@ class Pin:
     choices: tuple[Choice, ...]
     urgent: bool
     config: str
+    tried: tuple[str, ...] = ()
 
 
 def keep_profile(spool: Spool, profile: Profile) -> None:
@@ -85,8 +87,36 @@ def put_pin(spool: Spool, folder: str, pin: Pin, follow: timedelta = timedelta(0
     if before is not None and not spool.lapsed(before.made_at, follow):
         return before
     epoch = 0 if before is None else before.epoch + 1
-    name = f"{folder}/{pin.route}/{epoch:06}.json"
-    spool.put_json(name, {**asdict(pin), "epoch": epoch, "made_at": pin.made_at.isoformat()})
+    return _put(spool, f"{folder}/{pin.route}/{epoch:06}.json", replace(pin, epoch=epoch))
+
+
+def handed_over(before: Pin, old: str, choice: Choice, *, made_at: datetime, config: str) -> Pin:
+    """The next epoch of a pin, with another candidate in the place of one; the route's other choices stay.
+
+    Args:
+        before: the pin in force.
+        old: destination of the candidate that had the study.
+        choice: the candidate that gets it now.
+        made_at: when.
+        config: hash of the configuration it is made under.
+    """
+    return replace(
+        before,
+        epoch=before.epoch + 1,
+        made_at=made_at,
+        choices=tuple(choice if it.destination == old else it for it in before.choices),
+        config=config,
+        tried=(*before.tried, old),
+    )
+
+
+def put_handed_over(spool: Spool, folder: str, pin: Pin) -> Pin:
+    """Pin what `handed_over` made; returns the pin of that epoch that stands, ours or the one that was faster."""
+    return _put(spool, f"{folder}/{pin.route}/{pin.epoch:06}.json", pin)
+
+
+def _put(spool: Spool, name: str, pin: Pin) -> Pin:
+    spool.put_json(name, {**asdict(pin), "made_at": pin.made_at.isoformat()})
     standing = spool.read_json(name)
     return pin if standing is None else _pin(standing)
 
@@ -99,4 +129,6 @@ def _newest(spool: Spool, folder: str, route: str) -> Pin | None:
 
 def _pin(content: Mapping[str, Any]) -> Pin:
     choices = tuple(Choice(**{**choice, "form": Form(**choice["form"])}) for choice in content["choices"])
-    return Pin(**{**content, "choices": choices, "made_at": datetime.fromisoformat(content["made_at"])})
+    tried = tuple(content.get("tried", ()))
+    made_at = datetime.fromisoformat(content["made_at"])
+    return Pin(**{**content, "choices": choices, "made_at": made_at, "tried": tried})

@@ -144,7 +144,9 @@ class Bench:
             issuer="HX",
         )
 
-    def delivery(self, part: str, destination: str = "archive", form: Form = RECEIVED) -> str:
+    def delivery(
+        self, part: str, destination: str = "archive", form: Form = RECEIVED, excluded: tuple[int, ...] = ()
+    ) -> str:
         """A delivery of a part, as the router would have made it; its id."""
         found = self.config.destination(destination)
         assert found is not None
@@ -156,6 +158,7 @@ class Bench:
             calling_ae_title="DCMRELAY",
             form=form,
             source="ct-1",
+            excluded=excluded,
         )
         create_delivery(self.spool, order, self.config.hash)
         return order.id

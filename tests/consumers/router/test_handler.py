@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import Dataset
+from pydicom.uid import EnhancedSRStorage
 
 from consumers.router.handler import Router
 from shared.messages import Bell, Ring
@@ -281,7 +283,12 @@ def test_what_a_person_ordered_of_a_routed_part_is_made_on_top(relay: Bench) -> 
     final = relay.spool.parts.newest(part)
     assert final is not None
     reopened = states.reopened(
-        final, now=relay.now, by="ann", why="lost", config="c", orders={again.id: ordered_to_json(ordered)}
+        final,
+        now=relay.now,
+        by="ann",
+        why="lost",
+        config=relay.config.hash,
+        orders={again.id: ordered_to_json(ordered)},
     )
     relay.spool.parts.append(part, reopened)
     assert decided_deliveries(relay.spool, part) == (order.id, again.id)
@@ -290,7 +297,56 @@ def test_what_a_person_ordered_of_a_routed_part_is_made_on_top(relay: Bench) -> 
                 journey=part) in said.rings  # fmt: skip
     made = relay.spool.deliveries.load(again.id)
     assert made is not None
-    assert (made.state.due, made.facts, made.state.config) == (due, {"elsewhere": {"0": order.id}}, "c")
+    assert (made.state.due, made.facts, made.state.config) == (due, {"elsewhere": {"0": order.id}}, relay.config.hash)
     assert routed(relay, part).outcome == "routed"
     assert not is_finished(relay.spool, part)
     assert len(relay.spool.deliveries.ids()) == 2
+
+
+NESTED = """
+[[route]]
+name = "nested"
+match = { RequestAttributesSequence.RequestedProcedureID = { regex = "^RP[0-9]+$" }, count = { at_least = 2 } }
+to = ["archive"]
+"""
+
+
+def test_a_route_may_ask_for_what_stands_in_a_sequence_and_for_the_number_of_instances(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + NESTED)
+    item = Dataset()
+    item.RequestedProcedureID = "RP17"
+    assert went_to(relay, relay.part(data_set(1, RequestAttributesSequence=[item]), data_set(2))) == ["archive"]
+    one = relay.part(data_set(3, study="1.8", RequestAttributesSequence=[item]), study="1.8")
+    assert_held(routed(relay, one), "no route wants it")
+
+
+WITHOUT_REPORTS = 'name = "archive"\nexclude = [{ Modality = "SR" }, { sop_class = "*SRStorage" }]'
+
+
+def test_a_delivery_leaves_out_what_its_destination_excludes(tmp_path: Path) -> None:
+    text = RELAY.replace('name = "archive"', WITHOUT_REPORTS) + ALL.replace('["archive"]', '["archive", "reading"]')
+    relay = bench(tmp_path, text)
+    part = relay.part(data_set(1), data_set(2, Modality="SR"), data_set(3, sop_class_uid=EnhancedSRStorage))
+    went_to(relay, part)
+    orders = [order_from_json(order) for order in decision(relay, part)["deliveries"]]
+    assert [(order.destination, order.excluded) for order in orders] == [("archive", (1, 2)), ("reading", ())]
+
+
+def test_what_a_person_orders_leaves_out_what_the_destination_excludes(tmp_path: Path) -> None:
+    text = RELAY.replace('name = "archive"', WITHOUT_REPORTS) + ALL.replace('"archive"', '"reading"')
+    relay = bench(tmp_path, text)
+    part = relay.part(data_set(1), data_set(2, Modality="SR"))
+    routed(relay, part)
+    order = order_from_json(decision(relay, part)["deliveries"][0])
+    to_archive = replace(order, destination="archive", identity=relay.config.destinations[0].identity, again=1)
+    final = relay.spool.parts.newest(part)
+    assert final is not None
+    orders = {to_archive.id: ordered_to_json(Ordered(order=to_archive))}
+    relay.spool.parts.append(
+        part,
+        states.reopened(final, now=relay.now, by="ann", why="moved", config=relay.config.hash, orders=orders),
+    )
+    routed(relay, part)
+    made = relay.spool.deliveries.load(to_archive.id)
+    assert made is not None
+    assert (made.order["destination"], made.order["excluded"]) == ("archive", [1])

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from consumers.router.rules import Header, Wanted, keywords_of, matches, wanted_by
+from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, matches, wanted_by
 from shared.config.rules import Route
 
 FACTS = {"source": "ct-1", "called": "DCMRELAY"}
@@ -95,3 +95,51 @@ def test_the_routes_that_want_a_study(
 def test_a_route_that_an_earlier_part_took_is_not_asked_again() -> None:
     one = route("a", Modality=("MR",))
     assert wanted_by([one], FACTS, no_headers, ["a"]) == [Wanted(route=one, follows=True)]
+
+
+@pytest.mark.parametrize(
+    ("match", "matched"),
+    [
+        ({"Modality": ("CT",)}, True),
+        ({"Modality": ("CT",), "instances": ("any",)}, True),
+        ({"Modality": ("CT",), "instances": ("all",)}, False),
+        ({"Modality": ("CT", "SR"), "instances": ("all",)}, True),
+        ({"instances": ("all",)}, True),
+    ],
+)
+def test_any_instance_must_fit_or_all_of_them(match: dict[str, tuple[str, ...]], matched: bool) -> None:
+    assert matches(match, FACTS, lambda: [CT, SR]) is matched
+
+
+def test_an_instance_that_could_not_be_read_is_not_counted_among_all() -> None:
+    assert not matches({"Modality": ("CT",), "instances": ("all",)}, FACTS, lambda: [CT, {}])
+
+
+@pytest.mark.parametrize(
+    ("key", "patterns", "matched"),
+    [
+        ("host", ("10.1.0.0/16",), True),
+        ("host", ("10.2.0.0/16",), False),
+        ("weekday", ("mon-fri",), True),
+        ("weekday", ("sat-sun",), False),
+        ("time", ("20:00-08:00",), True),
+        ("time", ("08:00-20:00",), False),
+    ],
+)
+def test_what_the_relay_knows_of_a_part_is_matched_without_its_instances(
+    key: str, patterns: tuple[str, ...], matched: bool
+) -> None:
+    facts = {**FACTS, "host": "10.1.2.3", "weekday": "fri", "time": "1320"}
+    assert matches({key: patterns}, facts, no_headers) is matched
+    assert not matches({key: patterns}, FACTS, no_headers)
+
+
+def test_a_pin_stands_for_all_but_the_sender() -> None:
+    match = {"source": ("ct-1",), "weekday": ("sat",), "Modality": ("MR",)}
+    assert is_open_to(match, {**FACTS, "weekday": "mon"})
+    assert not is_open_to(match, {"source": "mr-1", "called": "DCMRELAY"})
+
+
+def test_the_instances_that_a_destination_never_gets_are_named_by_their_index() -> None:
+    excludes = ({"Modality": ("SR",)}, {"ImageType": ("DERIVED",), "Modality": ("CT",)})
+    assert excluded_by(excludes, [CT, SR, {}, {**CT, "ImageType": ("DERIVED",)}]) == (1, 3)

@@ -375,3 +375,23 @@ def test_what_another_delivery_brought_is_not_sent(tmp_path: Path) -> None:
         claim.append(replace(claim.state, n=1, facts={"elsewhere": {"0": "d0", "2": "d0"}}))
         assert after(relay, delivery, sender(relay)).outcome == "delivered"
     assert peer.got == ["1.2.3.4.1.2"]
+
+
+def test_an_excluded_instance_never_leaves_and_the_delivery_is_complete_without_it(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        delivery = relay.delivery(relay.part(*data_sets(3)), excluded=(1,))
+        state = after(relay, delivery, sender(relay))
+    assert (state.status, state.outcome) == ("final", "delivered")
+    assert len(peer.kept) == 2
+    assert relay.facts(delivery)["dropped"] == {"1": "excluded for this destination"}
+
+
+def test_a_delivery_of_which_everything_is_excluded_is_dropped_without_an_association(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port)
+        delivery = relay.delivery(relay.part(*data_sets(2)), excluded=(0, 1))
+        state = after(relay, delivery, sender(relay))
+    assert (state.status, state.outcome, peer.callers) == ("final", "dropped", [])

@@ -59,6 +59,7 @@ def test_a_part_knows_who_sent_it_to_whom(running: Ingress) -> None:
     part = read_part(running.spool, part_id)
     assert part is not None
     assert (part.source, part.calling_ae_title, part.called_ae_title) == ("old-console", "CONSOLE", "OLDPACS")
+    assert part.host == "127.0.0.1"
     assert part.study_instance_uid == dcmread(sample().path).StudyInstanceUID
     assert part.run == running.run.id
 

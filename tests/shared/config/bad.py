@@ -103,10 +103,18 @@ BAD = [
         C + 'open = ["mon 08:00-09:00"]\nclosed_on = ["25.12.2026"]',
         "calendar 'c' key closed_on: '25.12.2026' is not a date; write year-month-day, such as \"2026-12-25\"",
     ),
+    (
+        C + 'open = ["mon 08:00-09:00"]\nclosed_on = ["holidays.ics"]',
+        "calendar 'c' key closed_on: '/srv/relay/holidays.ics' cannot be read (No such file or directory); name a file that is there",
+    ),
+    (
+        C + 'open = ["mon 08:00-09:00"]\nclosed_on = ["2026-12-25", 2027-01-01]\nalso_open_on = ["2027-01-01"]',
+        "calendar 'c' key closed_on: 2027-01-01 is in also_open_on too; keep it in one of them",
+    ),
     # DICOM keywords and what is written to them
     (
         TO + 'match = { modality = "CT" }',
-        "route 'r' key match.modality: 'modality' is neither a key of the relay (source, called) nor a DICOM keyword; did you mean 'Modality'?",
+        "route 'r' key match.modality: 'modality' is neither a key of the relay (source, called, host, count, weekday, time, sop_class, instances) nor a DICOM keyword; did you mean 'Modality'?",
     ),
     (
         TO + "match = { SeriesNumber = 5 }",
@@ -152,6 +160,116 @@ BAD = [
     (
         P + f"options = {OPTIONS_OF_DATES}",
         "profile 'p' key options: retain-longitudinal-full-dates and retain-longitudinal-modified-dates exclude each other; keep one",
+    ),
+    # what a key of a match table cannot be asked
+    (
+        TO + 'match = { count = "5" }',
+        "route 'r' key match.count: cannot be asked patterns; write for example { at_least = 100 }",
+    ),
+    (TO + "match = { count = { above = nan } }", "route 'r' key match.count.above: nan must be a number that ends"),
+    (
+        TO + 'match = { Rows = { at_least = "5" } }',
+        "route 'r' key match.Rows.at_least: '5' must be a number, without quotes",
+    ),
+    (
+        TO + 'match = { weekday = "mon-fir" }',
+        "route 'r' key match.weekday: 'mon-fir': 'fir' is not one of mon, tue, wed, thu, fri, sat, sun; did you mean 'fri'?",
+    ),
+    (
+        TO + 'match = { time = "8-9" }',
+        "route 'r' key match.time: '8-9' is not a time of day from and to; write for example \"20:00-08:00\"",
+    ),
+    (
+        TO + 'match = { time = "08:00-08:00" }',
+        "route 'r' key match.time: '08:00-08:00' holds no minute; write for example \"20:00-08:00\"",
+    ),
+    (
+        TO + 'match = { host = "10.0.0.1/8" }',
+        "route 'r' key match.host: '10.0.0.1/8' has bits set after its /8; write \"10.0.0.0/8\"",
+    ),
+    (
+        TO + 'match = { sop_class = "CTImagStorage" }',
+        "route 'r' key match.sop_class: 'CTImagStorage' is no SOP class; write a UID or a name, such as \"CTImageStorage\"; did you mean 'CTImageStorage'?",
+    ),
+    (
+        TO + 'match = { instances = "every" }',
+        "route 'r' key match.instances: 'every' is not known here; write \"any\" (the default) or \"all\"",
+    ),
+    (
+        TO + "match = { source = { present = true } }",
+        "route 'r' key match.source: cannot be asked present; write a name, a list of names, not or regex",
+    ),
+    (
+        TO + "match = { Modality = {} }",
+        "route 'r' key match.Modality: asks nothing; write for example { present = true }",
+    ),
+    (
+        TO + 'match = { Modality = { regx = "C" } }',
+        "route 'r' key match.Modality.regx: is not known here; did you mean 'regex'?",
+    ),
+    (
+        TO + 'match = { Modality = { regex = "(?=C)T" } }',
+        "route 'r' key match.Modality.regex: '(?=C)T' uses look-around or a back-reference, which could take for ever; write it without",
+    ),
+    (
+        TO + 'match = { Modality = { regex = "(" } }',
+        "route 'r' key match.Modality.regex: '(' is not a regular expression; look at its brackets and backslashes",
+    ),
+    (
+        TO + 'match = { Modality = { regex = "(a{999}){999}" } }',
+        "route 'r' key match.Modality.regex: '(a{999}){999}' repeats too much; write smaller numbers in its braces",
+    ),
+    (
+        TO + "match = { Modality = { at_least = 5 } }",
+        "route 'r' key match.Modality: has VR CS, which is no number, so at_least cannot be asked; write from and to, or a regex",
+    ),
+    (
+        TO + "match = { Modality = { not = [] } }",
+        "route 'r' key match.Modality.not: an empty list allows nothing; name what you mean, or leave the key out",
+    ),
+    (
+        TO + 'match = { StudyDate = { from = "2026-01-01" } }',
+        "route 'r' key match.StudyDate: '2026-01-01' is not how VR DA is written; write year, month and day without separators, as \"20261225\"",
+    ),
+    (
+        TO + 'match = { Rows = { to = "5" } }',
+        "route 'r' key match.Rows: is a number; write at_least and at_most instead of from and to",
+    ),
+    (
+        TO + 'match = { RequestAttributesSequence = "x" }',
+        "route 'r' key match.RequestAttributesSequence: is a sequence; write { present = true }, or a path as RequestAttributesSequence.Keyword",
+    ),
+    (
+        TO + 'match = { RequestAttributesSequence.Modalit = "x" }',
+        "route 'r' key match.RequestAttributesSequence.Modalit: 'Modalit' is neither a key of the relay (source, called, host, count, weekday, time, sop_class, instances) nor a DICOM keyword; did you mean 'Modality'?",
+    ),
+    (
+        TO + 'match = { PatientID.Modality = "x" }',
+        "route 'r' key match.PatientID.Modality: 'PatientID.Modality': PatientID is not a sequence, so nothing is in it; end the path there",
+    ),
+    (
+        D + 'exclude = { Modalit = "SR" }',
+        "destination 'd' key exclude[1].Modalit: 'Modalit' is neither a key of the relay (source, called, host, count, weekday, time, sop_class, instances) nor a DICOM keyword; did you mean 'Modality'?",
+    ),
+    (
+        D + 'exclude = { source = "ct" }',
+        "destination 'd' key exclude.source: is not a fact of an instance, and instances are left out one by one; ask it in a route",
+    ),
+    (
+        D + "exclude = [{ Modality = {} }]",
+        "destination 'd' key exclude.Modality: asks nothing; write for example { present = true }",
+    ),
+    (
+        TO + "match = { Rows = { above = 5, at_most = 5 } }",
+        "route 'r' key match.Rows: asks for a number that is larger and smaller at once; exchange the bounds",
+    ),
+    (
+        TO + 'match = { StudyDate = { from = "20270101", to = "20261231" } }',
+        "route 'r' key match.StudyDate: asks for what is after its end; exchange from and to",
+    ),
+    (
+        TO + "match = { Rows = { present = false, above = 5 } }",
+        "route 'r' key match.Rows: asks for an absent value to be something; remove present = false, or the rest",
     ),
     # secrets never come back
     (
@@ -204,6 +322,10 @@ BAD = [
     (
         D + "deidentified_only = true\n" + R + 'optional = ["d"]',
         "route 'r' key profile: is missing, but destination 'd' is deidentified_only; add profile, or take 'd' out",
+    ),
+    (
+        TO + 'hand_over_after_urgent = "11m"',
+        "route 'r' key hand_over_after_urgent: is longer than hand_over_after; make it shorter",
     ),
     (D + 'retry = { first = "10m" }', "destination 'd' key retry.first: is longer than retry.max; make it shorter"),
     (

@@ -107,7 +107,7 @@ def test_a_calendar_that_is_always_open_needs_no_holiday() -> None:
         ),
         (
             ROUTE + 'when_partial = "hold"',
-            "route 'plain' key hand_over_after, when_partial: have no effect without one_of; remove them",
+            "route 'plain' key when_partial: without effect, because there is no one_of; remove it",
         ),
         (
             ROUTE + '[profile.p]\noptions = ["clean-graphics"]',

@@ -3,7 +3,7 @@ from datetime import date, timedelta
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.config import keywords, matching, values, windows
@@ -36,6 +36,7 @@ NEARLY = st.from_regex(r"[0-9.:%\[\]/ -]{0,20}(ms|s|d|GB|Mbit/s|%|mon-fri|\{key:
 
 
 @pytest.mark.parametrize("parse", PARSERS)
+@settings(deadline=None)
 @given(text=st.text(max_size=40) | NEARLY)
 @example(text="9" * 400 + "d")
 @example(text="999999999999999d")

@@ -8,7 +8,17 @@ import pytest
 
 from shared.config.profiles import Profile
 from shared.forms import RECEIVED
-from shared.spool.pins import Choice, Pin, keep_profile, live_pins, pinned_profile, put_pin, study_pins
+from shared.spool.pins import (
+    Choice,
+    Pin,
+    handed_over,
+    keep_profile,
+    live_pins,
+    pinned_profile,
+    put_handed_over,
+    put_pin,
+    study_pins,
+)
 from shared.spool.spool import Spool
 from tests.shared.spool.examples import FORM, NOW, Clock, new_spool
 
@@ -88,3 +98,43 @@ def test_a_profile_is_kept_as_it_was_when_it_was_pinned(spool: Spool) -> None:
     assert kept == profile
     assert kept is not None
     assert kept.hash == profile.hash
+
+
+def moved(before: Pin, to: str, clock: Clock) -> Pin:
+    choice = Choice(destination=to, identity="3" * 16, form=FORM)
+    return handed_over(before, before.choices[0].destination, choice, made_at=clock(), config="d" * 64)
+
+
+def test_a_hand_over_is_the_next_epoch_and_remembers_who_was_tried(spool: Spool, clock: Clock) -> None:
+    first = put_pin(spool, FOLDER, pin("day"), FOLLOW)
+    clock.pass_by(minutes=10)
+    second = put_handed_over(spool, FOLDER, moved(first, "night", clock))
+    assert (second.epoch, second.tried, second.made_at) == (1, ("day",), clock())
+    assert [choice.destination for choice in second.choices] == ["night", "research"]
+    third = put_handed_over(spool, FOLDER, moved(second, "third", clock))
+    assert (third.epoch, third.tried) == (2, ("day", "night"))
+    assert live_pins(spool, FOLDER, FOLLOW) == {"reading": third}
+
+
+def test_of_two_who_hand_over_at_once_the_first_stands(spool: Spool, clock: Clock) -> None:
+    first = put_pin(spool, FOLDER, pin("day"), FOLLOW)
+    assert put_handed_over(spool, FOLDER, moved(first, "night", clock)).choices[0].destination == "night"
+    assert put_handed_over(spool, FOLDER, moved(first, "third", clock)).choices[0].destination == "night"
+
+
+def test_what_is_chosen_anew_after_follow_has_passed_was_tried_nowhere(spool: Spool, clock: Clock) -> None:
+    put_handed_over(spool, FOLDER, moved(put_pin(spool, FOLDER, pin("day"), FOLLOW), "night", clock))
+    clock.pass_by(days=7)
+    anew = put_pin(spool, FOLDER, pin("day", made_at=clock()), FOLLOW)
+    assert (anew.epoch, anew.tried) == (2, ())
+
+
+def test_a_pin_of_an_older_version_can_be_followed(spool: Spool) -> None:
+    put_pin(spool, FOLDER, pin(), FOLLOW)
+    name = f"{FOLDER}/reading/000000.json"
+    content = spool.read_json(name)
+    assert content is not None
+    del content["tried"]
+    spool.store.delete(name)
+    spool.put_json(name, content)
+    assert live_pins(spool, FOLDER, FOLLOW) == {"reading": pin()}
