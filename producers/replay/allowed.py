@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from shared.config import Config
-from shared.config.matching import RELAY_KEYS, fits
+from shared.config.conditions import satisfied
 from shared.config.rules import Route
 from shared.forms import ENGINE_VERSION, Form
 from shared.spool.deliveries import Order
@@ -75,8 +75,4 @@ def _route(form: Form, to: str, part: Part, config: Config) -> Route:
 def _is_open_to(route: Route, part: Part) -> bool:
     """Whether a route is for this source under this called AE title; what it asks of the images is not looked at."""
     facts = {"source": part.source, "called": part.called_ae_title}
-    return all(
-        any(fits(pattern, facts[key]) for pattern in patterns)
-        for key, patterns in route.match.items()
-        if key in RELAY_KEYS
-    )
+    return all(satisfied(key, asked, (facts[key],)) for key, asked in route.match.items() if key in facts)

@@ -128,17 +128,26 @@ def merged(states: list[State]) -> dict[str, Any]:
     for state in states:
         if state.facts.get("replayed"):
             facts = {key: value for key, value in facts.items() if key not in ("refused", "held")}
-        facts = joined(facts, state.facts)
+        join(facts, state.facts)
     return facts
 
 
-def joined(facts: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts with those of a later record: mappings are joined key by key, where None takes an entry back."""
-    found = dict(facts)
+def join(facts: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add a later record's facts, in place: mappings grow key by key, where None takes an entry back.
+
+    Args:
+        facts: so far; ours, with the mappings in it.
+        more: what the record says; costs by its size alone, however much there is already.
+    """
     for key, value in more.items():
-        if isinstance(value, Mapping):
-            entries = {**found.get(key, {}), **value}
-            found[key] = {index: entry for index, entry in entries.items() if entry is not None}
-        else:
-            found[key] = value
-    return found
+        if not isinstance(value, Mapping):
+            facts[key] = value
+            continue
+        entries = facts.setdefault(key, {})
+        if not isinstance(entries, dict):
+            entries = facts[key] = {}
+        for index, entry in value.items():
+            if entry is None:
+                entries.pop(index, None)
+            else:
+                entries[index] = entry

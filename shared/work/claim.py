@@ -9,7 +9,7 @@ from shared.errors import HandedBackError
 from shared.spool import states
 from shared.spool.spool import Spool
 from shared.spool.states import State
-from shared.spool.units import Unit, joined
+from shared.spool.units import Unit, join
 
 LEASE = timedelta(minutes=5)
 
@@ -26,7 +26,8 @@ class Claim:
 
     def __init__(self, spool: Spool, unit: Unit, stopping: threading.Event) -> None:
         self.id, self.order, self.state = unit.id, unit.order, unit.state
-        self.facts: dict[str, Any] = dict(unit.facts)
+        self.facts: dict[str, Any] = {}
+        join(self.facts, unit.facts)
         self._spool, self._stopping = spool, stopping
         self._lock = threading.Lock()
 
@@ -38,7 +39,7 @@ class Claim:
             StorageError: the disk refused; the slice may be done again.
         """
         self.append(states.advanced(self.state, now=self._spool.now(), lease=LEASE, facts=facts))
-        self.facts = joined(self.facts, facts)
+        join(self.facts, facts)
 
     def check(self) -> None:
         """Ask between two pieces of work whether to go on.

@@ -94,6 +94,7 @@ def test_a_redirect_that_was_killed_half_way_is_finished_by_the_next(
     relay: Prepared, letter: str, command: Command
 ) -> None:
     site = Site(spool=relay.spool, config=relay.config, by="ann@pacs", why="archive is full")
+    relay.spool.keep_config(relay.config.snapshot(), relay.config.hash)
     unit = redirecting.load_delivery(relay.spool, letter)
     assert give(site, part_of(relay, letter), [successor(site, unit, to="reading")]) is not None
     route_again(relay)

@@ -98,7 +98,7 @@ def test_up_runs_every_worker_keeps_it_running_and_stops_them_all(up: Up, comman
 
 
 def test_killed_up_leaves_no_worker_and_starts_again_at_once(up: Up) -> None:
-    eventually(lambda: len(up.workers()) == 6, seconds=20)
+    eventually(lambda: len(up.workers()) == 7, seconds=20)
     os.kill(up.process.pid, signal.SIGKILL)
     up.process.wait()
     up.start()

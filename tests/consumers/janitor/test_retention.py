@@ -86,7 +86,7 @@ def test_a_finished_part_goes_after_its_retention_and_leaves_a_tombstone(spool: 
     epitaph = spool.read_json(f"tombstones/{part.id}.json")
     assert epitaph is not None
     told = {unit: [account["n"] for account in accounts] for unit, accounts in epitaph.pop("units").items()}
-    assert told == {part.id: [0, 1, 2], deliveries[0]: [0, 1, 2], deliveries[1]: [0, 1, 2]}
+    assert told == {part.id: [0, 1, 2, 3], deliveries[0]: [0, 1, 2], deliveries[1]: [0, 1, 2]}
     assert epitaph == {
         "part": part.id,
         "source": "ct-1",

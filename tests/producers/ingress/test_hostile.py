@@ -240,14 +240,14 @@ def test_what_breaks_the_protocol_ends_the_association(port: int, sent: bytes) -
 @pytest.mark.parametrize(
     ("said", "content", "status"),
     [
-        ("../../../../tmp/x", image(), 0xC000),
+        ("../../../../tmp/out-of-the-spool", image(), 0xC000),
         ("/etc/passwd", image(), 0xC000),
         ("1." + "2" * 63, image(), 0xC000),
         ("1.2.A", image(), 0xC000),
         ("", image(), 0xC000),
         ("1.2.3.77\0.1", image(), 0xC000),
         ("1.2.3.77.9", image(), 0xA900),
-        (INSTANCE, image("../../../../tmp/x"), 0xC000),
+        (INSTANCE, image("../../../../tmp/out-of-the-spool"), 0xC000),
         (INSTANCE, image(sop_class="1.2.840.10008.5.1.4.1.1.4"), 0xA900),
         (INSTANCE, b"", 0xC000),
         (INSTANCE, b"\xff" * 5000, 0xC000),
@@ -296,4 +296,4 @@ def test_a_deflated_bomb_is_not_inflated(port: int) -> None:
 def test_nothing_of_it_all_lies_outside_the_spool(good: Good) -> None:
     outside = {path.name for path in good.ours.config.relay.data_dir.iterdir()}
     assert outside <= {"spool", "run", "dcmrelay-volume.json"}
-    assert not Path("/tmp/x").exists()
+    assert not Path("/tmp/out-of-the-spool").exists()
