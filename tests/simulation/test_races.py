@@ -15,7 +15,7 @@ from tests.simulation.processes import Killed, Process
 from tests.simulation.world import World
 
 NewWorld = Callable[..., World]
-RUNS = int(os.environ.get("DCMRELAY_SIMULATION_RUNS", "200"))
+RUNS = int(os.environ.get("DCMRELAY_SIMULATION_RUNS", "100"))
 TURNS_AT_MOST = 6000
 _SWITCH, _KILL, _STOP, _MOVE = 0.2, 0.01, 0.001, 0.02
 # Longer than a lease: others take the work of a stopped process, which then goes on as a zombie.
