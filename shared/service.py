@@ -20,6 +20,7 @@ from shared.spool.volume import prepare
 log = structlog.get_logger()
 # `docker stop` and `up` kill after ten seconds.
 STOP_SECONDS = 8
+GIVE_BACK_SECONDS = 1.5
 EXIT_STOPPED, EXIT_START, EXIT_CONFIG = 0, 1, 2
 
 
@@ -32,12 +33,14 @@ class Service:
         config: as loaded.
         spool: in the data folder.
         stopping: set by SIGTERM and SIGINT.
+        give_backs: called before it is ended by force.
     """
 
     kind: str
     config: Config
     spool: Spool
     stopping: threading.Event = field(default_factory=threading.Event)
+    give_backs: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -96,19 +99,34 @@ def run(kind: str, config_path: Path, work: Callable[[Service], None]) -> int:
 
 
 def stop_by_force(service: Service, give_back: Callable[[], None]) -> None:
-    """End the process STOP_SECONDS after it was told to stop, if it is still there, giving back what it works on."""
+    """End the process STOP_SECONDS after it was told to stop, if it is still there, giving back what it works on.
 
-    def watch() -> None:
-        service.stopping.wait()
-        time.sleep(STOP_SECONDS)
-        try:
-            give_back()
-        except DcmrelayError as error:
-            log.warning("not_given_back", why=str(error))
-        log.warning("stopped_by_force")
-        os._exit(EXIT_STOPPED)
+    Called once for each lane: all give back, at the same time, before the process ends; one that hangs does not keep
+    it, nor the others.
+    """
+    service.give_backs.append(give_back)
+    if len(service.give_backs) == 1:
+        threading.Thread(target=_watch, args=(service,), name="stop-by-force", daemon=True).start()
 
-    threading.Thread(target=watch, name="stop-by-force", daemon=True).start()
+
+def _watch(service: Service) -> None:
+    service.stopping.wait()
+    time.sleep(STOP_SECONDS)
+    giving = [threading.Thread(target=_given_back, args=(it,), daemon=True) for it in service.give_backs]
+    for thread in giving:
+        thread.start()
+    until = time.monotonic() + GIVE_BACK_SECONDS
+    for thread in giving:
+        thread.join(max(0.0, until - time.monotonic()))
+    log.warning("stopped_by_force")
+    os._exit(EXIT_STOPPED)
+
+
+def _given_back(give_back: Callable[[], None]) -> None:
+    try:
+        give_back()
+    except DcmrelayError as error:
+        log.warning("not_given_back", why=str(error))
 
 
 def _started(kind: str, config_path: Path) -> Service:

@@ -5,7 +5,7 @@ holds an instance of a part: such a folder is only counted, for a person to look
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -131,16 +131,24 @@ def _markers(spool: Spool) -> int:
     return len(old)
 
 
+def _is_over(spool: Spool, part_id: str, noted: Collection[str]) -> bool:
+    """Whether a part is noted as finished, and nobody made new work of it since."""
+    state = spool.parts.newest(part_id) if part_id in noted else None
+    return state is not None and state.status == "final"
+
+
 def _unlisted(spool: Spool) -> int:
     """Units that are not over and that no sweep sees, for want of a marker, get one; removed parts, their note."""
     active = {*active_parts(spool), *active_deliveries(spool)}
     noted = {part for day in spool.store.list("done") for part in spool.store.list(f"done/{day}")}
     found = 0
     for part_id in spool.parts.ids():
-        part = None if part_id in active | noted else read_part(spool, part_id)
+        part = None if part_id in active or _is_over(spool, part_id, noted) else read_part(spool, part_id)
         if spool.store.path(tombstone(part_id)).exists():
             found += spool.store.put_new(f"done/{spool.now():%Y-%m-%d}/{part_id}", b"") if part_id not in noted else 0
-        elif part is not None and (is_finished(spool, part_id) or is_old(spool, f"parts/{part_id}")):
+        elif part is not None and (
+            part_id in noted or is_finished(spool, part_id) or is_old(spool, f"parts/{part_id}")
+        ):
             found += spool.store.put_new(part.marker, b"")
     for delivery in set(spool.deliveries.ids()) - active:
         state = spool.deliveries.newest(delivery)

@@ -142,11 +142,18 @@ def _is_orphaned(spool: Spool, part: Part) -> bool:
 
 
 def finish(spool: Spool, part_id: str) -> None:
-    """Nothing is left to do for a part: noted under its day, for retention; no sweep looks at it again."""
+    """Nothing is left to do for a part: noted under its day, for retention; no sweep looks at it again.
+
+    Unless a person made new work of it meanwhile: then its marker is put back.
+    """
     part = read_part(spool, part_id)
     spool.store.put_new(f"done/{spool.now():%Y-%m-%d}/{part_id}", b"")
-    if part is not None:
-        spool.store.delete(part.marker)
+    if part is None:
+        return
+    spool.store.delete(part.marker)
+    state = spool.parts.newest(part_id)
+    if state is not None and state.status != "final":
+        spool.store.put_new(part.marker, b"")
 
 
 def _ring(key: str, unit: str, n: int, journey: str) -> Ring:

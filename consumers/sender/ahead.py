@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from shared.spool.parts import Instance, is_intact
+from shared.spool.drafts import storage_error
+from shared.spool.parts import Instance, is_damage, is_intact
 
 # Larger ones are hashed, then read again while they are sent.
 LARGEST = 8 << 20
@@ -60,10 +61,21 @@ class Ahead:
 
 
 def _filled(room: memoryview, path: Path, instance: Instance) -> bool:
-    """Whether the data set could be read whole, with the hash it was stored under."""
+    """Whether the data set could be read whole, with the hash it was stored under.
+
+    Raises:
+        StorageError: that cannot be seen now; it is no damage.
+    """
+    count = 0
     try:
         with path.open("rb", buffering=0) as file:
-            count = os.preadv(file.fileno(), [room], instance.offset) if room else 0
-    except OSError:
-        return False
-    return count == len(room) and hashlib.sha256(room).hexdigest() == instance.sha256
+            while count < len(room):
+                more = os.preadv(file.fileno(), [room[count:]], instance.offset + count)
+                if not more:
+                    return False
+                count += more
+    except OSError as error:
+        if is_damage(error):
+            return False
+        raise storage_error("read an instance in", path.parent, error) from error
+    return hashlib.sha256(room).hexdigest() == instance.sha256

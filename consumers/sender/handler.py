@@ -76,7 +76,10 @@ class Sender:
                 return Later(why, given_up(why, claim.facts, parcel.left(claim.facts), parcel.count))
             if parcel.left(claim.facts):
                 return Next("send")
-        return self._verification.look(claim, order, parcel) or verdict(claim.facts, parcel.count, parcel.invalid)
+        if claim.state.stage == "verify":
+            self._kept.release()  # it asks in an association of its own
+        waits = self._verification.look(claim, order, parcel, just_sent=bool(left))
+        return waits or verdict(claim.facts, parcel.count, parcel.invalid)
 
     def release(self) -> None:
         """Release the associations that are kept open between studies."""

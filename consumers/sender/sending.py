@@ -48,10 +48,10 @@ class Slice:
             self._claim.record({})
 
     def record(self) -> None:
-        """Write what is kept, if anything."""
-        facts, self._facts, self._count, self._since = self._facts, {}, 0, time.monotonic()
-        if facts:
-            self._claim.record(facts)
+        """Write what is kept, if anything; what the disk refuses is kept for the next time."""
+        if self._facts:
+            self._claim.record(self._facts)
+        self._facts, self._count, self._since = {}, 0, time.monotonic()
 
 
 class Sending:
@@ -162,8 +162,9 @@ class Sending:
             self._answered("refused", index, f"{why}, and it cannot be transcoded: {error.reason}")
             return ""
         self.answered += 1
+        why = self._judge(index, it.size, status, is_transcoded=is_transcoded)
         self._pace(it.size)
-        return self._judge(index, it.size, status, is_transcoded=is_transcoded)
+        return why
 
     def _syntax_for(self, association: Association, instance: Instance) -> str:
         return syntax_for(association, instance, may_transcode=self._transcoder is not None)
@@ -276,9 +277,9 @@ def within(instances: Mapping[str, Instance], contexts: list[tuple[str, list[str
 
 
 def has_contexts(association: Association, instances: Iterable[Instance], *, may_transcode: bool) -> bool:
-    """Whether an association has an accepted context for each of these instances."""
+    """Whether an association was asked for what each of these instances is stored in, and can send each somehow."""
     pairs = {(it.sop_class_uid, it.transfer_syntax_uid): it for it in instances}
-    return all(
+    return association.proposed >= pairs.keys() and all(
         association.accepted_context(it.sop_class_uid, syntax_for(association, it, may_transcode=may_transcode))
         is not None
         for it in pairs.values()

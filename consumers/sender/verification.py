@@ -41,8 +41,14 @@ class Verification:
     def __init__(self, spool: Spool, destination: Destination, timeouts: Timeouts | None, tls: TlsPeer | None) -> None:
         self._spool, self._destination, self._timeouts, self._tls = spool, destination, timeouts, tls
 
-    def look(self, claim: Claim, order: Order, parcel: Parcel) -> Next | Later | None:
+    def look(self, claim: Claim, order: Order, parcel: Parcel, *, just_sent: bool = False) -> Next | Later | None:
         """What a delivery of which nothing is left to send still waits for; None when nothing is to be asked any more.
+
+        Args:
+            claim: the delivery.
+            order: what it is.
+            parcel: its instances.
+            just_sent: some were sent in this turn, so `verify_within` begins now, also for one that was replayed.
 
         Raises:
             PeerError: the destination could not be asked.
@@ -51,7 +57,7 @@ class Verification:
         asked_for = _unverified(claim, parcel)
         if self._destination.verify == "none" or not asked_for:
             return None
-        if claim.state.stage != "verify":
+        if just_sent or claim.state.stage != "verify":
             return Next("verify")
         claim.check()
         there = self._found(order, asked_for)

@@ -105,6 +105,8 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
     ring = put(site.spool, unit, state)
     if ring is None:
         raise ValueError("something else was ordered of its part at the same moment; try again")
+    # A sweep may have noted it as finished in between, and taken the marker away.
+    site.spool.store.put_new(part.marker, b"")
     return ring
 
 

@@ -141,6 +141,8 @@ class Consumer:
         return receive
 
     def _acknowledge(self, channel: BlockingChannel, delivered: Delivered) -> None:
+        if delivered.acknowledged:
+            return
         delivered.acknowledged = True
         if delivered.channel is channel:
             self._outstanding.pop(delivered.tag, None)

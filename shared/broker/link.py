@@ -29,7 +29,7 @@ from tenacity.nap import sleep_using_event
 
 from shared import metrics
 from shared.broker.topology import Topology
-from shared.errors import BrokerError, StartError
+from shared.errors import BrokerError, StartError, where
 
 log = structlog.get_logger()
 R = TypeVar("R")
@@ -164,6 +164,10 @@ class Link:
             self._failed = error
             self._connected.set()
             log.error("broker_refused", problem=str(error))
+        except Exception as error:  # noqa: BLE001  (the worker must not live on deaf; its text may hold values)
+            self._failed = StartError(f"the connection ended by a fault: {type(error).__name__} at {where(error)}")
+            self._connected.set()
+            log.error("broker_link_broke", error=type(error).__name__, at=where(error))
 
     def _say_once(self, tried: RetryCallState) -> None:
         if tried.attempt_number == 1 and tried.outcome is not None:

@@ -38,10 +38,13 @@ class Association:
     Args:
         conversation: with the peer.
         contexts: abstract and transfer syntax of each accepted context id.
+        proposed: abstract and transfer syntaxes that the peer was asked for.
     """
 
-    def __init__(self, conversation: Conversation, contexts: dict[int, Context]) -> None:
-        self.contexts = contexts
+    def __init__(
+        self, conversation: Conversation, contexts: dict[int, Context], proposed: frozenset[Context] = frozenset()
+    ) -> None:
+        self.contexts, self.proposed = contexts, proposed
         self._conversation = conversation
         self._context_ids = {syntaxes: context_id for context_id, syntaxes in reversed(contexts.items())}
         self._message_id = 0
@@ -252,7 +255,8 @@ def request(
     except BaseException as error:
         abort(wire, error)
         raise
-    return Association(Conversation(wire, answer.max_pdu, timeouts), accepted)
+    asked = frozenset((it.abstract_syntax, syntax) for it in proposed for syntax in it.transfer_syntaxes)
+    return Association(Conversation(wire, answer.max_pdu, timeouts), accepted, asked)
 
 
 def _proposed(contexts: Sequence[tuple[str, Sequence[str]]]) -> list[ProposedContext]:

@@ -140,14 +140,23 @@ def _on_the_way(spool: Spool, part: Part) -> Iterable[Instance]:
 
 
 def _is_on_the_way(spool: Spool, part_id: str) -> bool:
-    """Whether a part is not decided, or a delivery of it is under way that is neither optional nor a dead letter."""
+    """Whether a part still brings all it was to bring: not decided, or under way and nobody's dead letter or given up.
+
+    Optional deliveries are not asked.
+    """
     state = spool.parts.newest(part_id)
     if state is None or state.status != "final":
         return True
-    deliveries = (spool.deliveries.outline(delivery) for delivery in decided_deliveries(spool, part_id) or ())
-    return any(
-        it is None or (it.state.status not in ("final", "held") and not it.order.get("optional")) for it in deliveries
-    )
+    units = [spool.deliveries.outline(delivery) for delivery in decided_deliveries(spool, part_id) or ()]
+    states = [None if it is None else it.state for it in units if it is None or not it.order.get("optional")]
+    if any(it is not None and _is_missed(it) for it in states):
+        return False
+    return any(it is None or it.status != "final" for it in states)
+
+
+def _is_missed(state: State) -> bool:
+    """Whether a delivery brought less than it was to bring, and does not go on by itself."""
+    return state.status == "held" or (state.status == "final" and state.outcome not in ("delivered", "dropped"))
 
 
 def _stands(spool: Spool, instance: Instance) -> bool:

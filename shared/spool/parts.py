@@ -8,6 +8,7 @@ parts/<id>/decision.json          made by the router: the deliveries
 active/parts/<study key>/<id>     there while the part is unfinished
 """
 
+import errno
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.forms import hashed_id
+from shared.spool.drafts import storage_error
 from shared.spool.spool import Spool
 
 
@@ -166,18 +168,30 @@ def is_finished(spool: Spool, part_id: str) -> bool:
     state = spool.parts.newest(part_id)
     if state is None or state.status != "final":
         return False
+    is_discarded = "discarded" in (state.outcome, state.facts.get("was"))  # `was`: its removal has begun
     states = [spool.deliveries.newest(delivery) for delivery in decided_deliveries(spool, part_id) or ()]
-    return all(it.status == "final" if it is not None else state.outcome == "discarded" for it in states)
+    return all(it.status == "final" if it is not None else is_discarded for it in states)
 
 
 def is_intact(path: Path, instance: Instance) -> bool:
-    """Whether the data set on disk still has the hash it was stored under."""
+    """Whether the data set on disk still has the hash it was stored under.
+
+    Raises:
+        StorageError: that cannot be seen now; raised again, it is no damage.
+    """
     try:
         with path.open("rb") as file:
             file.seek(instance.offset)
             return hashlib.file_digest(file, "sha256").hexdigest() == instance.sha256
-    except OSError:
-        return False
+    except OSError as error:
+        if is_damage(error):
+            return False
+        raise storage_error("read an instance in", path.parent, error) from error
+
+
+def is_damage(error: OSError) -> bool:
+    """Whether a file that cannot be read is lost or rotten, rather than out of reach for the moment."""
+    return isinstance(error, FileNotFoundError) or error.errno == errno.EIO
 
 
 def _part_to_json(part: Part) -> Mapping[str, Any]:

@@ -97,6 +97,23 @@ while True: ours.stopping.clear(); ours.stopping.wait(60)
     assert "event=stopped_by_force" in err
 
 
+def test_every_lane_gives_back_though_one_hangs(tmp_path: Path) -> None:
+    work = """
+service.STOP_SECONDS, service.GIVE_BACK_SECONDS = 0.1, 0.5
+service.stop_by_force(ours, lambda: __import__("threading").Event().wait())
+for name in ("first", "second"): service.stop_by_force(ours, lambda name=name: Path(name).touch())
+Path("up").touch()
+while True: ours.stopping.clear(); ours.stopping.wait(60)
+""".strip()
+    process = worker(tmp_path, work)
+    eventually((tmp_path / "up").exists)
+    process.terminate()
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert (tmp_path / "first").exists()
+    assert (tmp_path / "second").exists()
+
+
 def test_every_problem_of_a_configuration_is_a_line(tmp_path: Path) -> None:
     text = CONFIG.replace("port = 104", "port = 70000").replace('name = "ct-1"', 'name = "CT 1"')
     code, err = ended(tmp_path, "pass", text)

@@ -80,7 +80,7 @@ class Transcoder:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-            with child:
+            with suppress(BrokenPipeError), child:
                 pass
 
     def _ask(self, instance: Instance, target: str, output: Path, waiting: Callable[[], None]) -> None:
@@ -107,7 +107,7 @@ class Transcoder:
         child = self._running()
         assert child.stdin is not None  # noqa: S101  (for mypy: both are pipes)
         assert child.stdout is not None  # noqa: S101
-        with suppress(BrokenPipeError):
+        with suppress(BrokenPipeError):  # it crashed at its start; its end of file says so
             child.stdin.write(asked + "\n")
             child.stdin.flush()
         poll = select.poll()
@@ -117,6 +117,8 @@ class Transcoder:
         return _understood(child.stdout.readline(), child)
 
     def _running(self) -> "subprocess.Popen[str]":
+        if self._child is not None and self._child.poll() is not None:
+            self._end()  # killed while it had nothing to do, which says nothing about the next instance
         if self._child is None:
             environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
             self._child = subprocess.Popen(

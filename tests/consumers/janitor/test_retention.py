@@ -12,9 +12,10 @@ from consumers.janitor.retention import expire
 from consumers.janitor.sweep import sweep
 from shared.errors import SupersededError
 from shared.forms import rendition_id
-from shared.outcomes import Done
+from shared.outcomes import Done, Held
 from shared.spool import states
 from shared.spool.closing import close_part, late_id
+from shared.spool.deliveries import order_to_json
 from shared.spool.parts import Part, read_manifest, read_part
 from shared.spool.removal import REMOVED, has_begun
 from shared.spool.renditions import output_name, put_proofs
@@ -32,6 +33,7 @@ from tests.shared.spool.examples import (
     delivered,
     hold,
     new_spool,
+    order_for,
     put_instance,
     routed,
     settle,
@@ -310,3 +312,17 @@ def test_the_oldest_finished_parts_go_first_while_the_disk_is_short(spool: Spool
     assert [read_part(spool, part) is None for part in parts] == [True, True, False, False]
     assert expire(spool, RETENTION, lambda: True) == 2
     assert has_bytes(spool, waiting.id)
+
+
+def test_a_discarded_part_goes_though_its_deliveries_were_never_made(spool: Spool, clock: Clock) -> None:
+    part = closed(spool)
+    decision = {"config": CONFIG, "routes": ["all"], "deliveries": [order_to_json(order_for(part.id))]}
+    spool.put_json(f"parts/{part.id}/decision.json", decision)
+    settle(spool, part.id, Held("broken", "bug"))
+    held = spool.parts.newest(part.id)
+    assert held is not None
+    spool.parts.append(part.id, states.discarded(held, now=clock(), by="ann", why="not wanted"))
+    sweep(spool, CONFIG)
+    clock.now = LONG_AFTER
+    assert expire(spool, RETENTION) == 1
+    assert not has_bytes(spool, part.id)

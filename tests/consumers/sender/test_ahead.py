@@ -1,11 +1,14 @@
 """The next instance in memory: which bytes are handed out, and which are not."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from consumers.sender import ahead
 from consumers.sender.ahead import Ahead
+from shared.errors import StorageError
 from shared.spool.parts import Instance
 from tests.consumers.bench import Bench, bench, data_set, data_sets
 from tests.consumers.sender.peer import flip_last_byte
@@ -63,3 +66,25 @@ def test_what_is_too_large_for_memory_is_checked_and_stays_in_its_file(
     assert Ahead([instance], relay.spool.store.path).take(instance) == path
     flip_last_byte(path)
     assert Ahead([instance], relay.spool.store.path).take(instance) is None
+
+
+@pytest.mark.parametrize("largest", [1, 8 << 20])
+@pytest.mark.parametrize(("number", "is_damage"), [(errno.EIO, True), (errno.EMFILE, False), (errno.ESTALE, False)])
+def test_what_is_out_of_reach_for_the_moment_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int, number: int, *, is_damage: bool
+) -> None:
+    relay, instances = filled(tmp_path, 1)
+    monkeypatch.setattr(ahead, "LARGEST", largest)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    reader = Ahead(instances, relay.spool.store.path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        if is_damage:
+            assert reader.take(instances[0]) is None
+        else:
+            with pytest.raises(StorageError, match="read an instance"):
+                reader.take(instances[0])
+    assert Ahead(instances, relay.spool.store.path).take(instances[0]) is not None

@@ -1,6 +1,7 @@
 """Deliveries to destinations that do not take what is stored: transcoded when they may be, refused alone when not."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ from tests.consumers.sender.compressed import (
 )
 from tests.consumers.sender.peer import Peer, after, aimed, flip_last_byte, listening, sender
 from tests.peers import orthanc, store_scp
+from tests.support import eventually
 
 LOSSLESS = 'transcode = "lossless"'
 # A child in whose decoder something happens to images in RLE.
@@ -301,6 +303,35 @@ def test_the_draft_stays_in_the_spool_and_is_gone_afterwards(tmp_path: Path) -> 
     assert left_behind(relay) == []
 
 
+def test_what_can_go_as_it_is_stored_is_not_transcoded_for_an_association_kept_open(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with listening(Peer()) as peer:
+        aimed(relay, peer.port, f'keep_open = "1h"\n{LOSSLESS}')
+        ours = sender(relay)
+        compressed = stored_as("dcmcrle", image(tmp_path / "original.dcm"), tmp_path / "rle.dcm")
+        after(relay, relay.delivery(relay.part(data_set(7, study="1.9"), study="1.9")), ours)
+        part = relay.part(compressed)
+        assert after(relay, relay.delivery(part), ours).outcome == "delivered"
+        ours.release()
+    (instance,) = relay.manifest(part).instances
+    assert peer.kept[instance.sop_instance_uid] == instance.sha256
+
+
+def test_a_child_that_was_killed_while_it_had_nothing_to_do_costs_nothing(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    (instance,) = relay.manifest(relay.part(wheel("MR_small_RLE.dcm"))).instances
+    ours = Transcoder(relay.spool.store)
+    try:
+        for _ in range(2):
+            with ours.transcoded(instance, ExplicitVRLittleEndian, lambda: None) as it:
+                assert it.size > 0
+            child = children_of_this_process()[-1]
+            os.kill(child, signal.SIGKILL)
+            eventually(lambda child=child: Path(f"/proc/{child}/stat").read_text().split()[2] == "Z")
+    finally:
+        ours.close()
+
+
 def test_a_storage_error_is_told_from_a_refusal(tmp_path: Path) -> None:
     relay, ours = with_transcoder(tmp_path)
     part = relay.part(wheel("MR_small_RLE.dcm"))
@@ -349,3 +380,8 @@ def peak_of_the_child() -> int:
         if b"consumers.sender.transcoding" in command and int(lines["PPid"]) == os.getpid():
             return int(lines["VmHWM"].split()[0])
     raise AssertionError("no child runs")
+
+
+def children_of_this_process() -> list[int]:
+    me = os.getpid()
+    return [int(pid) for pid in Path(f"/proc/{me}/task/{me}/children").read_text().split()]

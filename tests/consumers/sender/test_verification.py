@@ -9,6 +9,7 @@ from pydicom.uid import MRImageStorage
 from consumers.sender.verification import KEEPS_NOTHING
 from producers.replay.ring import release
 from producers.replay.show import dead_letters
+from shared.outcomes import Later
 from shared.spool.parts import is_finished
 from shared.spool.states import State
 from tests.consumers.bench import Bench, bench, data_set
@@ -73,9 +74,26 @@ def test_one_that_answers_success_and_keeps_nothing_becomes_a_dead_letter_that_a
         flag.unlink()
         [letter] = dead_letters(relay.spool)
         assert release(relay.spool, letter, by="ann", why="its filter is mended", config="") is not None
-        [final] = tried(relay, delivery, 1)
+        sent, final = tried(relay, delivery, 2)
+        assert (sent.status, sent.stage) == ("waiting", "verify")
         assert len(pacs.instances()) == 3
     assert (final.status, final.outcome) == ("final", "delivered")
+
+
+def test_what_is_sent_again_has_its_whole_time_to_be_found(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    _, script = lying(tmp_path)
+    with orthanc(tmp_path, "ARCHIVE", lua=script) as pacs:
+        delivery = series(relay, pacs)
+        tried(relay, delivery, 2)
+        relay.now += timedelta(minutes=10)
+        tried(relay, delivery, 1)
+        [letter] = dead_letters(relay.spool)
+        assert release(relay.spool, letter, by="ann", why="", config="") is not None
+        relay.look(delivery, lambda _: Later("cannot connect"))
+        relay.now += timedelta(minutes=11)
+        [state] = tried(relay, delivery, 1)
+    assert (state.status, state.stage) == ("waiting", "verify")
 
 
 def test_only_what_is_not_there_is_taken_back(tmp_path: Path) -> None:

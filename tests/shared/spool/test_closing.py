@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import DataSetError, StorageError
 from shared.outcomes import Done
-from shared.spool import closing
+from shared.spool import closing, states
 from shared.spool.closing import UNREADABLE_AFTER, close_part, late_id, read_instance
 from shared.spool.deliveries import create_delivery, order_to_json
 from shared.spool.parts import (
@@ -233,6 +233,19 @@ def test_an_optional_delivery_under_way_makes_no_duplicate(spool: Spool) -> None
     settle(spool, first.id, Done(outcome="routed"))
     again = opened(spool, A)
     assert close(spool, again) == (again.id,)
+
+
+@pytest.mark.parametrize("outcome", ["held", "discarded"])
+def test_what_one_destination_does_not_get_any_more_goes_again_though_another_is_under_way(
+    spool: Spool, outcome: str
+) -> None:
+    first = closed(spool, "1.2.3.4.1")
+    archive, _ = routed(spool, first, "archive", "reading")
+    state = hold(spool, archive)
+    if outcome == "discarded":
+        spool.deliveries.append(archive, states.discarded(state, now=spool.now(), by="ann", why="full"))
+    again = closed(spool, "1.2.3.4.1")
+    assert manifest(spool, again.id).duplicates == ()
 
 
 def test_a_copy_damaged_after_closing_does_not_make_a_good_one_a_duplicate(spool: Spool) -> None:
