@@ -28,6 +28,7 @@ from shared.spool.spool import Spool
 log = structlog.get_logger()
 Pace = Callable[[int], None]
 Stored = tuple[int, Instance, Form | None]
+_ANSWERS = ("delivered", "elsewhere", "dropped", "refused", "held")
 _BLOCK = 1 << 20
 _REMEMBER_SECONDS = 30.0
 _ROUND_SECONDS = 3600.0
@@ -126,16 +127,23 @@ class Scrubber:
                 self._hold(delivery, str(index))
 
     def _hold(self, delivery: str, index: str) -> None:
-        """Put on a waiting delivery's record that the instance is held.
+        """Put on a waiting delivery's record that the instance is held, unless it is answered or not to be sent.
 
         Where the delivery is being worked on, or has another form, the sender finds it by itself: it checks each hash.
         """
         unit = self._spool.deliveries.load(delivery)
         if unit is None or (unit.state.status, unit.state.stage) != ("waiting", "send"):
             return
-        if order_from_json(unit.order).form.kind != "received" or index in unit.facts.get("delivered", {}):
+        order = order_from_json(unit.order)
+        if order.form.kind != "received" or int(index) in order.excluded:
             return
-        held = replace(unit.state, n=unit.state.n + 1, at=self._spool.now(), facts={"held": {index: DAMAGED}})
+        if any(index in unit.facts.get(word, {}) for word in _ANSWERS):
+            return
+        # Of the newest record's facts only that it waits for a pause to end: answers would be counted twice,
+        # and a second `replayed` would forget what was held since the first.
+        facts = {key: value for key, value in unit.state.facts.items() if key == "paused"}
+        facts["held"] = {index: DAMAGED}
+        held = replace(unit.state, n=unit.state.n + 1, at=self._spool.now(), facts=facts, by="")
         try:
             self._spool.deliveries.append(delivery, held)
         except SupersededError:

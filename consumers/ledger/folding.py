@@ -9,7 +9,9 @@ from typing import Any
 from shared.spool.accounts import Account
 
 Row = dict[str, Any]
-_ANSWERS = ("delivered", "refused", "held", "dropped")
+_ANSWERS = ("delivered", "refused", "held", "dropped", "elsewhere")
+_TOLD = frozenset({"answers", "taken_back", "counts", "facts"})
+_MOVED = ("moved", "handed_over", "redirected", "replaced")
 
 
 def kind_of(account: Account) -> str:
@@ -17,15 +19,24 @@ def kind_of(account: Account) -> str:
     status, by, outcome = account["status"], account.get("by"), account.get("outcome", "")
     if account["n"] == 0 and status == "waiting":
         return "ordered" if "destination" in account else "received"
-    if by:
-        return "discarded" if status == "final" else "replayed"
-    if status == "held":
-        return "dead letter"
     if status == "final":
         return str(outcome)
+    if by:
+        return _deed(account)
+    if status == "held":
+        return "dead letter"
     if status == "working":
-        return "answers" if {"answers", "counts", "facts"} & account.keys() else "attempt"
+        return "answers" if _TOLD & account.keys() else "attempt"
     return "failed" if account.get("tries") else "waits"
+
+
+def _deed(account: Account) -> str:
+    """What a person did with a unit that goes on."""
+    if account.get("counts", {}).get("ordered"):
+        return "ordered again"
+    if account.get("facts", {}).get("replayed"):
+        return "replayed"
+    return "made urgent" if account.get("urgent") else "resumed"
 
 
 def part_row(before: Row | None, unit: str, account: Account) -> Row:
@@ -47,6 +58,8 @@ def delivery_row(before: Row | None, unit: str, account: Account) -> Row:
         row.update(refused=0, held=0)
     for word, reasons in account.get("answers", {}).items():
         row[word] += sum(reasons.values())
+    for word, count in account.get("taken_back", {}).items():
+        row[word] -= count
     return row
 
 
@@ -72,11 +85,13 @@ def _new_delivery(unit: str, account: Account) -> Row:
 def went(delivery: Mapping[str, Any], instances: int) -> str:
     """How much of a part a destination has: `complete`, `partial`, `moved`, `waiting`, `dead letter`, or nothing of it.
 
-    What the profile drops by rule is not missing. A delivery that moved to another destination says so first.
+    What the profile drops by rule is not missing, nor what another delivery brought. A delivery that moved to another
+    destination says so first.
     """
-    if delivery["outcome"] in ("moved", "handed_over"):
+    if delivery["outcome"] in _MOVED:
         return "moved"
-    if delivery["delivered"] and delivery["delivered"] + delivery["dropped"] >= instances:
+    there = sum(delivery[word] for word in ("delivered", "elsewhere", "dropped"))
+    if delivery["delivered"] and there >= instances:
         return "complete"
     if delivery["delivered"]:
         return "partial"

@@ -99,6 +99,7 @@ deliveries = Table(
     _number("refused"),
     _number("held"),
     _number("dropped"),
+    _number("elsewhere"),
     _text("at"),
     Index("deliveries_by_part", "part"),
     Index("deliveries_by_destination", "destination", "part"),

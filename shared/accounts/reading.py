@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from shared.accounts.counting import word_of_part, words_of_delivery
 from shared.errors import UNREADABLE
 from shared.spool.closing import late_id, late_manifests
+from shared.spool.deliveries import ordered_of
 from shared.spool.parts import Manifest, Part, decided_deliveries, read_manifest, read_part
 from shared.spool.removal import has_begun
 from shared.spool.spool import Spool
@@ -182,8 +183,12 @@ class _Look:
 
 
 def _destination(spool: Spool, part_id: str, delivery: str) -> str:
+    """Where a delivery was to go: as the router decided, or as a person ordered."""
     decision = spool.read_json(f"parts/{part_id}/decision.json") or {"deliveries": ()}
-    return next((str(it["destination"]) for it in decision["deliveries"] if it["id"] == delivery), "")
+    decided = next((str(it["destination"]) for it in decision["deliveries"] if it["id"] == delivery), "")
+    unit = None if decided else spool.parts.load(part_id)
+    ordered = None if unit is None else ordered_of(unit.facts).get(delivery)
+    return decided if ordered is None else ordered.order.destination
 
 
 def _doubt(part: str, instances: int, why: str, destination: str = "") -> Doubt:

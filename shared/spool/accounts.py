@@ -14,9 +14,11 @@ from shared.spool.spool import Spool
 from shared.spool.states import State
 
 Account = dict[str, Any]
-_ANSWERS = ("delivered", "refused", "held", "dropped")
+_ANSWERS = ("delivered", "refused", "held", "dropped", "elsewhere")
 _NAMES = frozenset({"destination", "moved_to", "moved_from", "redirected_to"})
-_PLAIN = ("stage", "status", "tries", "faults", "owner", "reason", "dead_letter_class", "config", "outcome", "by")
+_PLAIN = (
+    "stage", "status", "tries", "faults", "owner", "reason", "dead_letter_class", "config", "outcome", "by", "urgent",
+)  # fmt: skip
 
 
 def accounts_of_part(spool: Spool, part_id: str, since: int = 0) -> list[Account]:
@@ -71,11 +73,18 @@ def _account(state: State) -> Account:
 
 
 def _of_facts(facts: Mapping[str, Any]) -> Account:
-    """Answers by their words and how often; of other facts numbers, names from the configuration, and how many."""
+    """Answers by their words and how often; of other facts numbers, names from the configuration, and how many.
+
+    An answer that a record takes back, by None, is counted apart.
+    """
     told: Account = {}
     for key, value in facts.items():
         if key in _ANSWERS and isinstance(value, Mapping):
-            told.setdefault("answers", {})[key] = dict(Counter(map(str, value.values())))
+            given = [str(answer) for answer in value.values() if answer is not None]
+            if given:
+                told.setdefault("answers", {})[key] = dict(Counter(given))
+            if len(given) < len(value):
+                told.setdefault("taken_back", {})[key] = len(value) - len(given)
         elif isinstance(value, Mapping | list):
             told.setdefault("counts", {})[key] = len(value)
         elif isinstance(value, bool | int) or key in _NAMES:

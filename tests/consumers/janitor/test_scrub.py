@@ -1,7 +1,10 @@
 """What rots on disk is found by reading it again, told to a person, and sent to nobody."""
 
+import json
 import os
 import threading
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,14 +12,32 @@ import pytest
 from consumers.janitor.scrub import Scrubber
 from consumers.janitor.slow import paced
 from consumers.janitor.sweep import sweep
+from producers.replay.hurry import waiting_for_resume
 from shared.forms import rendition_id
+from shared.outcomes import Paused
+from shared.spool import states
 from shared.spool.damage import DAMAGED, count_of_damages, damages
+from shared.spool.deliveries import Ordered, create_delivery
 from shared.spool.parts import Part, read_manifest
 from shared.spool.removal import begin
 from shared.spool.renditions import Proof, output_name, put_proofs
 from shared.spool.spool import Spool
+from shared.spool.states import State
 from tests.consumers.bench import stored
-from tests.shared.spool.examples import CONFIG, FORM, STUDY, Clock, claim, closed, delivered, fail, new_spool, routed
+from tests.shared.spool.examples import (
+    CONFIG,
+    FORM,
+    STUDY,
+    Clock,
+    claim,
+    closed,
+    delivered,
+    fail,
+    new_spool,
+    order_for,
+    routed,
+    settle,
+)
 
 UIDS = tuple(f"{STUDY}.{k}" for k in (1, 2, 3))
 
@@ -86,8 +107,6 @@ def test_a_damaged_rendition_is_found_too(spool: Spool) -> None:
 
 
 def _rendered(spool: Spool, name: str):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
     made = stored(spool, "p0", b"de-identified", "1.2.840.10008.1.2.1", ("1.2.3", "1.2.4"))
     spool.store.put_new(name, spool.store.read(made.file) or b"")
     return replace(made, file=name)
@@ -157,3 +176,58 @@ def test_a_held_damage_changes_nothing_for_the_sweep_but_the_record_it_rings_for
     scrub(spool)
     clock.pass_by(minutes=1)
     assert [(ring.bell.unit, ring.bell.n) for ring in sweep(spool, CONFIG).rings["send.archive"]] == [(delivery, 1)]
+
+
+def newest(spool: Spool, delivery: str) -> State:
+    state = spool.deliveries.newest(delivery)
+    assert state is not None
+    return state
+
+
+def held_of(spool: Spool, delivery: str) -> dict[str, str]:
+    unit = spool.deliveries.load(delivery)
+    assert unit is not None
+    return dict(unit.facts.get("held", {}))
+
+
+def test_what_is_damaged_and_not_to_be_sent_is_not_held(spool: Spool) -> None:
+    part = closed(spool, *UIDS)
+    [archive] = routed(spool, part, "archive")
+    excluding = replace(order_for(part.id, "reading"), excluded=(1,))
+    rest = Ordered(order=order_for(part.id, "research"), elsewhere={"1": archive})
+    create_delivery(spool, excluding, CONFIG)
+    create_delivery(spool, rest.order, CONFIG, ordered=rest)
+    ids = [archive, excluding.id, rest.order.id]
+    decision = spool.read_json(f"parts/{part.id}/decision.json") or {}
+    decision["deliveries"] = [{"id": id_} for id_ in ids]
+    spool.store.path(f"parts/{part.id}/decision.json").write_text(json.dumps(decision))
+    spool.deliveries.append(archive, replace(newest(spool, archive), n=1, facts={"dropped": {"1": "by rule"}}))
+    flip_one_bit(spool, files(spool, part)[1])
+    scrub(spool)
+    assert len(damages(spool)) == 1
+    assert [held_of(spool, id_) for id_ in ids] == [{}, {}, {}]
+
+
+def test_an_instance_is_held_once_however_often_it_is_read(spool: Spool) -> None:
+    part = closed(spool, *UIDS)
+    [delivery] = routed(spool, part, "archive")
+    flip_one_bit(spool, files(spool, part)[1])
+    for _ in range(3):
+        scrub(spool)
+    assert newest(spool, delivery).n == 1
+
+
+def test_a_paused_delivery_stays_so_and_a_persons_act_is_told_once(spool: Spool) -> None:
+    part = closed(spool, *UIDS)
+    paused, urgent = routed(spool, part, "archive", "reading")
+    settle(spool, paused, Paused("archive is paused", spool.now() + timedelta(hours=1)))
+    hurried = states.hurried(newest(spool, urgent), now=spool.now(), by="ann", why="theatre")
+    spool.deliveries.append(urgent, hurried)
+    for k in (0, 1):
+        flip_one_bit(spool, files(spool, part)[k])
+    scrub(spool)
+    assert [unit.id for unit in waiting_for_resume(spool, "archive")] == [paused]
+    for delivery in (paused, urgent):
+        assert held_of(spool, delivery) == {"0": DAMAGED, "1": DAMAGED}
+    assert [state.by for state in spool.deliveries.history(urgent)] == ["", "ann", "", ""]
+    assert newest(spool, urgent).urgent

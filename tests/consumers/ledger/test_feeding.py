@@ -13,14 +13,16 @@ from consumers.janitor.retention import expire
 from consumers.janitor.sweep import sweep
 from consumers.ledger.feeding import Feeder
 from consumers.router.handler import Router
+from producers.replay.orders import Site
+from producers.replay.redirect import Way, carried_out, planned
 from shared import metrics
 from shared.errors import LedgerError
-from shared.outcomes import Done, Held, Later
+from shared.outcomes import Done, Held, Later, Paused
 from shared.spool import states
 from shared.spool.knocks import Knock, remember
 from shared.spool.parts import decided_deliveries
 from shared.work import Claim
-from tests.consumers.bench import NOW, Bench, data_set
+from tests.consumers.bench import ALL, NOW, RELAY, Bench, data_set
 from tests.consumers.ledger.ledgers import Ledger, file_of, in_spool
 from tests.shared.spool.examples import damage
 
@@ -250,3 +252,87 @@ def test_failed_tries_and_answers_are_counted_and_forgotten_as_in_the_spool(rela
     ledger.fed()
     (found,) = ledger.asked()[0]["deliveries"]
     assert (found["delivered"], found["refused"], found["went"]) == (2, 0, "complete")
+
+
+def test_what_verification_took_back_is_not_delivered(relay: Bench, ledger: Ledger) -> None:
+    _, delivery = routed(relay)
+
+    def kept_one(claim: Claim) -> Held:
+        claim.record({"delivered": {"0": "0000", "1": "0000"}})
+        claim.record({"delivered": {"1": None}, "refused": {"1": "keeps nothing"}})
+        return Held("1 of 2 instances refused", "refused")
+
+    relay.look(delivery, kept_one)
+    ledger.fed()
+    (found,) = ledger.asked()[0]["deliveries"]
+    assert (found["attempts"], found["delivered"], found["refused"], found["went"]) == (1, 1, 1, "partial")
+    assert [json.loads(row["content"]).get("taken_back") for row in ledger.rows("answers")] == [None, {"delivered": 1}]
+    assert ledger.verdict().problems == []
+
+
+def test_a_record_that_only_takes_back_is_no_attempt(relay: Bench, ledger: Ledger) -> None:
+    _, delivery = routed(relay)
+
+    def kept_nothing(claim: Claim) -> Later:
+        claim.record({"delivered": {"0": "0000", "1": "0000"}})
+        claim.record({"delivered": {"0": None, "1": None}})
+        return Later("asked again")
+
+    relay.look(delivery, kept_nothing)
+    ledger.fed()
+    (found,) = ledger.asked()[0]["deliveries"]
+    assert (found["attempts"], found["delivered"], found["went"]) == (1, 0, "waiting")
+
+
+def test_a_redirect_is_moved_there_and_complete_here(relay: Bench, ledger: Ledger) -> None:
+    relay.configure(RELAY + ALL + '[[route]]\nname = "never"\nmatch = {Modality = "XX"}\nto = ["reading"]\n')
+    part, delivery = routed(relay)
+
+    def one(claim: Claim) -> Held:
+        claim.record({"delivered": {"0": "0000"}})
+        return Held("gave up: cannot connect", "unreachable")
+
+    relay.look(delivery, one)
+    letter, way = relay.spool.deliveries.load(delivery), Way(to="reading")
+    assert letter is not None
+    site = Site(spool=relay.spool, config=relay.config, by="ann", why="archive is away")
+    _, [step] = carried_out(site, planned(site, [letter], way), way)
+    assert step.ordered is not None
+    assert not step.refused
+    relay.look(part, Router(relay.spool).handle)
+
+    def other(claim: Claim) -> Done:
+        claim.record({"delivered": {"1": "0000"}})
+        return Done(outcome="delivered")
+
+    relay.look(step.ordered.order.id, other)
+    ledger.fed()
+    words = ("destination", "delivered", "elsewhere", "went")
+    told = {tuple(it[word] for word in words) for it in ledger.asked()[0]["deliveries"]}
+    assert told == {("archive", 1, 1, "moved"), ("reading", 1, 1, "complete")}
+    assert kinds_of(ledger, delivery)[-1] == "redirected"
+    assert kinds_of(ledger, part) == ["received", "attempt", "routed", "ordered again", "attempt", "routed"]
+    assert ledger.verdict().problems == []
+
+
+def test_what_a_person_did_is_called_by_its_name(relay: Bench, ledger: Ledger) -> None:
+    _, delivery = routed(relay)
+    deliveries, by = relay.spool.deliveries, "ann"
+
+    def newest() -> states.State:
+        state = deliveries.newest(delivery)
+        assert state is not None
+        return state
+
+    relay.look(delivery, lambda _: Paused("paused", relay.now + timedelta(hours=1)))
+    deliveries.append(delivery, states.resumed(newest(), now=relay.now, by=by))
+    deliveries.append(delivery, states.hurried(newest(), now=relay.now, by=by, why="now"))
+    relay.look(delivery, lambda _: Held("refused", "refused"))
+    deliveries.append(delivery, states.released(newest(), now=relay.now, by=by, why="mended"))
+    relay.look(delivery, lambda _: Held("refused", "refused"))
+    deliveries.append(
+        delivery, states.moved(newest(), now=relay.now, by=by, why="newer", outcome="replaced", to="d1", missing=["0"])
+    )
+    ledger.fed()
+    acts = [row["kind"] for row in ledger.rows() if row["unit"] == delivery and "by" in json.loads(row["content"])]
+    assert acts == ["resumed", "made urgent", "replayed", "replaced"]

@@ -26,6 +26,10 @@ DAY = "2026-03-04T12:00:00.000000+00:00"
         ({"delivered": 2, "held": 1, "status": "held"}, "partial"),
         ({"delivered": 2, "status": "final", "outcome": "discarded"}, "partial"),
         ({"delivered": 2, "status": "final", "outcome": "moved"}, "moved"),
+        ({"delivered": 2, "elsewhere": 1, "status": "final", "outcome": "redirected"}, "moved"),
+        ({"delivered": 2, "elsewhere": 1, "status": "final", "outcome": "replaced"}, "moved"),
+        ({"delivered": 1, "elsewhere": 2, "status": "final", "outcome": "delivered"}, "complete"),
+        ({"elsewhere": 2, "status": "waiting"}, "waiting"),
         ({"status": "held"}, "dead letter"),
         ({"status": "final", "outcome": "discarded"}, "discarded"),
         ({"dropped": 3, "status": "final", "outcome": "dropped"}, "dropped"),
@@ -33,7 +37,7 @@ DAY = "2026-03-04T12:00:00.000000+00:00"
     ],
 )
 def test_how_much_of_a_part_went_is_one_word(facts: dict[str, object], word: str) -> None:
-    assert went({"delivered": 0, "dropped": 0, "outcome": "", **facts}, instances=3) == word
+    assert went({"delivered": 0, "dropped": 0, "elsewhere": 0, "outcome": "", **facts}, instances=3) == word
 
 
 def test_a_later_part_of_a_study_is_an_addendum(relay: Bench, ledger: Ledger) -> None:
@@ -134,7 +138,7 @@ def _fill(ledger: Ledger, count: int) -> None:
     sent = {"n": 2, "destination": "archive", "route": "all", "form": "received", "profile": "", "optional": False}
     sent |= {"urgent": False, "ordered": DAY, "stage": "send", "status": "final", "outcome": "delivered", "tries": 0}
     sent |= {"dead_letter_class": "", "reason": "", "attempts": 1, "delivered": 1, "refused": 0, "held": 0}
-    sent |= {"dropped": 0, "at": DAY}
+    sent |= {"dropped": 0, "elsewhere": 0, "at": DAY}
     told = {"study_date": "", "study_description": "", "salt": "", "patient_name": ""}
     ids = [f"{k:05}" for k in range(count)]
     ledger_rows = [

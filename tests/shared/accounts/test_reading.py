@@ -14,6 +14,7 @@ from shared.accounts.report import as_html, as_text, facts
 from shared.outcomes import Done, Held, Later
 from shared.spool import states
 from shared.spool.closing import close_part
+from shared.spool.deliveries import Ordered, ordered_to_json
 from shared.spool.parts import Part, read_part
 from shared.spool.spool import Spool
 from tests.shared.spool.examples import (
@@ -26,6 +27,7 @@ from tests.shared.spool.examples import (
     hold,
     new_spool,
     opened,
+    order_for,
     put_instance,
     routed,
     settle,
@@ -93,6 +95,19 @@ def test_a_dead_letter_and_what_a_person_made_of_it_are_explained(spool: Spool) 
     assert destination(account, "reading") == {"ordered": 3, "discarded": 3}
     assert source(account) == {"parts": 2, "received": 6, "routed": 3, "discarded": 3}
     assert account.doubts == []
+
+
+def test_what_a_person_ordered_is_booked_for_its_destination_before_it_is_made(spool: Spool) -> None:
+    part = study(spool, 1)
+    delivered(spool, *routed(spool, part, "archive"))
+    state, more = spool.parts.newest(part.id), Ordered(order=order_for(part.id, "reading"))
+    assert state is not None
+    orders = {more.order.id: ordered_to_json(more)}
+    spool.parts.append(part.id, states.reopened(state, now=spool.now(), by="ann", why="", config=CONFIG, orders=orders))
+    account = take_account(spool)
+    assert destination(account, "archive") == {"ordered": 3, "delivered": 3}
+    assert destination(account, "reading") == {"ordered": 3, "waiting": 3}
+    assert set(account.destinations) == {("ct-1", "archive"), ("ct-1", "reading")}
 
 
 def test_tombstones_keep_the_counts(spool: Spool) -> None:
