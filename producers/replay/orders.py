@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from producers.replay.allowed import by_profile_now, readdressed
 from producers.replay.ring import put
+from producers.replay.show import brought_by, instances_of, unbrought
 from shared.config import Config
 from shared.errors import PermanentError
 from shared.messages import Ring
@@ -55,8 +56,12 @@ def successor(site: Site, unit: Unit, *, to: str = "", profile_now: bool = False
     order = _changed(site, order_from_json(unit.order), to, profile_now=profile_now)
     if order.id == unit.id:
         raise ValueError("that is what it is already; `dcmrelay dead replay` sends it again")
-    brought = dict.fromkeys(unit.facts.get("delivered", {}), unit.id)
-    return Ordered(order=order, elsewhere={} if whole else {**unit.facts.get("elsewhere", {}), **brought})
+    if whole:
+        return Ordered(order=order)
+    elsewhere = {**unit.facts.get("elsewhere", {}), **dict.fromkeys(brought_by(unit), unit.id)}
+    if instances_of(site.spool, unit) and not unbrought(site.spool, unit, elsewhere):
+        raise ValueError("nothing of it is missing; `dcmrelay dead redirect --whole-study` takes along what is there")
+    return Ordered(order=order, elsewhere=elsewhere)
 
 
 def once_more(site: Site, units: Iterable[Unit], *, to: str = "", profile_now: bool = False) -> Iterator[Ordered | str]:
@@ -90,7 +95,7 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
     if unit is None:
         raise ValueError("it is still being received")
     known = ordered_of(unit.facts)
-    new = [it for it in orders if not _is_known(known.get(it.order.id), it)]
+    new = [it for it in orders if not _is_known(site.spool, known.get(it.order.id), it)]
     if not new:
         return None
     _check_free(site.spool, unit, new)
@@ -151,11 +156,23 @@ def _first_time(site: Site, unit: Unit, to: str, *, profile_now: bool) -> Ordere
     return Ordered(order=replace(order, again=0))
 
 
-def _is_known(before: Ordered | None, wanted: Ordered) -> bool:
-    """Whether a delivery was ordered before, and brings all that is wanted of it."""
-    if before is not None and not before.elsewhere.keys() <= wanted.elsewhere.keys():
-        raise ValueError(f"{wanted.order.id[:10]} was ordered before, without some of these instances")
-    return before is not None
+def _is_known(spool: Spool, before: Ordered | None, wanted: Ordered) -> bool:
+    """Whether a delivery was ordered before, and brings, or has brought, all that is wanted of it."""
+    if before is None:
+        return False
+    short = f"{wanted.order.id[:10]} to {wanted.order.destination}"
+    if not before.elsewhere.keys() <= wanted.elsewhere.keys():
+        raise ValueError(f"{short} was ordered before, without some of these instances")
+    made = spool.deliveries.load(wanted.order.id)
+    if made is not None and made.state.status == "final":
+        outcome = made.state.outcome
+        if outcome != "delivered" and unbrought(spool, made, wanted.elsewhere):
+            raise ValueError(f"{short} was given up ({outcome}); use `dcmrelay resend`")
+    elif before.order.optional and not wanted.order.optional:
+        raise ValueError(
+            f"{short} is an optional copy, which may fail; wait until it is delivered, or redirect elsewhere"
+        )
+    return True
 
 
 def _check_free(spool: Spool, unit: Unit, new: list[Ordered]) -> None:

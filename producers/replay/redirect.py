@@ -7,7 +7,7 @@ from functools import reduce
 
 from producers.replay.orders import Site, give, successor
 from producers.replay.ring import put
-from producers.replay.show import missing_of
+from producers.replay.show import unbrought
 from shared.messages import Ring
 from shared.spool import states
 from shared.spool.deliveries import Ordered, marker
@@ -82,7 +82,7 @@ def _step(site: Site, unit: Unit, way: Way) -> Step:
 
 
 def _merged(orders: Sequence[Ordered]) -> list[Ordered]:
-    """One order per delivery; it leaves out only what none of them misses."""
+    """One order per delivery; it leaves out only what none of them misses, and is as weighty as the weightiest."""
     by_id: dict[str, list[Ordered]] = {}
     for it in orders:
         by_id.setdefault(it.order.id, []).append(it)
@@ -90,7 +90,9 @@ def _merged(orders: Sequence[Ordered]) -> list[Ordered]:
 
 
 def _both(one: Ordered, other: Ordered) -> Ordered:
-    return replace(one, elsewhere={i: by for i, by in one.elsewhere.items() if i in other.elsewhere})
+    optional, urgent = one.order.optional and other.order.optional, one.order.urgent or other.order.urgent
+    elsewhere = {i: by for i, by in one.elsewhere.items() if i in other.elsewhere}
+    return replace(one, order=replace(one.order, optional=optional, urgent=urgent), elsewhere=elsewhere)
 
 
 def _ended(site: Site, step: Step, way: Way) -> Step:
@@ -100,7 +102,7 @@ def _ended(site: Site, step: Step, way: Way) -> Step:
     if unit.state.status == "working":
         return replace(step, refused="it is being worked on just now and goes on too")
     to = step.ordered.order.id
-    left = missing_of(site.spool, unit)
+    left = unbrought(site.spool, unit, unit.facts.get("elsewhere", {}))
     final = states.moved(unit.state, now=now, by=site.by, why=site.why, outcome=way.outcome, to=to, missing=left)
     if put(site.spool, unit, final) is None:
         return replace(step, refused="somebody else let it go on at the same moment; both go on")

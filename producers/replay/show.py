@@ -1,6 +1,6 @@
 """The dead letters that a spool holds, and what its records say of one."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, pairwise
@@ -11,7 +11,7 @@ import structlog
 from producers.replay.choose import DeadLetter
 from shared.errors import UNREADABLE, DataSetError
 from shared.headers import read_header
-from shared.spool.deliveries import active_deliveries
+from shared.spool.deliveries import active_deliveries, ordered_of
 from shared.spool.parts import active_parts, decided_deliveries, read_manifest, read_part
 from shared.spool.spool import Spool
 from shared.spool.states import State, Status
@@ -47,9 +47,13 @@ def dead_letters(spool: Spool, beginnings: tuple[str, ...] = ()) -> Iterator[Dea
 
 
 def scheduled_until(spool: Spool) -> datetime | None:
-    """When the last of the replayed that still wait is due: who goes on with a replay goes on behind it."""
-    units = _units(spool, active_deliveries(spool), "waiting")
-    return max((it.state.due for it in units if it.state.facts.get("replayed") and it.state.due), default=None)
+    """When the last that persons scheduled and that still waits is due: who goes on with a rate goes on behind it."""
+    waiting = (it.state for it in _units(spool, active_deliveries(spool), "waiting"))
+    # Only an order of a person makes a delivery that is due later than at once.
+    made = (state.due for state in waiting if state.n == 0 or state.facts.get("replayed"))
+    parts = _units(spool, active_parts(spool), "waiting")
+    ordered = (it.due for part in parts for it in ordered_of(part.state.facts).values())
+    return max((due for due in chain(made, ordered) if due), default=None)
 
 
 def letter_of(unit: str, order: Mapping[str, Any], state: State) -> DeadLetter:
@@ -81,6 +85,25 @@ def attempts(history: Iterable[State]) -> list[Attempt]:
 def missing_of(spool: Spool, unit: Unit) -> list[str]:
     """Indices of the instances of a delivery's part that neither it nor another one has brought or dropped by rule."""
     there = {index for word in ("delivered", "dropped", "elsewhere") for index in unit.facts.get(word, ())}
+    return [str(index) for index in range(instances_of(spool, unit)) if str(index) not in there]
+
+
+def brought_by(unit: Unit) -> Mapping[str, str]:
+    """What a delivery brought for certain, by index; where it is asked whether it was kept, only what was found."""
+    is_verified = unit.state.stage == "verify" or "verified" in unit.facts
+    brought: Mapping[str, str] = unit.facts.get("verified" if is_verified else "delivered", {})
+    return brought
+
+
+def unbrought(spool: Spool, unit: Unit, elsewhere: Collection[str]) -> list[str]:
+    """Indices of the instances that a delivery neither brought for certain nor dropped by rule.
+
+    Args:
+        spool: the spool.
+        unit: the delivery.
+        elsewhere: indices of instances that others brought.
+    """
+    there = {*brought_by(unit), *unit.facts.get("dropped", ()), *elsewhere}
     return [str(index) for index in range(instances_of(spool, unit)) if str(index) not in there]
 
 

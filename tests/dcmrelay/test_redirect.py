@@ -2,8 +2,10 @@
 
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count, pairwise
+from pathlib import Path
 
 import pytest
 
@@ -15,15 +17,28 @@ from producers.replay.orders import Site, give, successor
 from producers.replay.redirect import Way
 from shared.errors import StorageError
 from shared.messages import Bell
-from shared.outcomes import Done
-from shared.spool.deliveries import Ordered
+from shared.outcomes import Done, Next
+from shared.spool import states
+from shared.spool.deliveries import Ordered, create_delivery, order_to_json
 from shared.spool.parts import decided_deliveries, is_finished
 from shared.spool.spool import Spool
-from shared.spool.states import Retry
+from shared.spool.states import Retry, State
 from shared.spool.units import Unit
 from shared.work import Worker
-from tests.dcmrelay.relays import NOW, Command, Prepared
+from tests.dcmrelay.relays import NOW, Command, Prepared, prepared
 from tests.shared.spool.examples import Killed, Steps
+
+_THIRD = """
+[[destination]]
+name = "third"
+ae_title = "THIRD"
+host = "127.0.0.1"
+port = 104
+[[route]]
+name = "more"
+match = { source = "ct-1", Modality = "XX" }
+to = ["third"]
+"""
 
 
 @pytest.fixture
@@ -237,6 +252,149 @@ def test_orders_for_one_destination_leave_out_only_what_none_of_them_misses(rela
     left_out = ({"0": first, "1": first}, {"1": second})
     (merged,) = redirecting._merged([Ordered(order=order, elsewhere=elsewhere) for elsewhere in left_out])
     assert merged.elsewhere == {"1": first}
+
+
+@pytest.fixture
+def third(tmp_path: Path) -> Prepared:
+    """A relay with one destination more, `third`."""
+    return prepared(tmp_path, more=_THIRD)
+
+
+def _redirect(relay: Prepared, to: str, *letters: str) -> list[str]:
+    """Redirects dead letters of one part and lets the router make what was ordered; why each was refused, if it was."""
+    relay.spool.keep_config(relay.config.snapshot(), relay.config.hash)
+    site, way = Site(spool=relay.spool, config=relay.config, by="ann@pacs", why=""), Way(to=to)
+    units = [redirecting.load_delivery(relay.spool, it) for it in letters]
+    _, steps = redirecting.carried_out(site, redirecting.planned(site, units, way), way)
+    route_again(relay)
+    return [step.refused for step in steps]
+
+
+def _two_letters(relay: Prepared, *, optional: str = "") -> tuple[str, str, str]:
+    """A part of three instances and its dead letters to `archive` and `reading`."""
+    part = relay.part(instances=3)
+    decided = [relay._order(part, name) for name in ("archive", "reading")]
+    orders = [replace(it, optional=it.destination == optional) for it in decided]
+    decision = {"config": "", "routes": ["all"], "deliveries": [order_to_json(it) for it in orders]}
+    relay.spool.put_json(f"parts/{part}/decision.json", decision)
+    for order in orders:
+        create_delivery(relay.spool, order, "0" * 64)
+        relay.held(order.id, "gave up", "unreachable")
+    relay.settle(part, Done(outcome="routed"))
+    archive, reading = (it.id for it in orders)
+    return part, archive, reading
+
+
+def _newest(relay: Prepared, delivery: str) -> State:
+    state = relay.spool.deliveries.newest(delivery)
+    assert state is not None
+    return state
+
+
+def _status(relay: Prepared, delivery: str) -> str:
+    state = _newest(relay, delivery)
+    return state.outcome or state.status
+
+
+def _given_up(relay: Prepared, delivery: str) -> None:
+    relay.held(delivery, "gave up", "unreachable")
+    held = _newest(relay, delivery)
+    relay.spool.deliveries.append(delivery, states.discarded(held, now=NOW, by="ann@pacs", why="no"))
+
+
+def test_nothing_is_redirected_to_a_delivery_that_was_given_up(third: Prepared) -> None:
+    part, archive, reading = _two_letters(third)
+    assert _redirect(third, "third", archive) == [""]
+    new = deliveries(third, part)[-1]
+    _given_up(third, new.id)
+    (refused,) = _redirect(third, "third", reading)
+    assert refused == f"{new.id[:10]} to third was given up (discarded); use `dcmrelay resend`"
+    assert _status(third, reading) == "held"
+
+
+def test_a_delivery_that_brought_all_before_it_was_given_up_is_redirected_to(third: Prepared) -> None:
+    part, archive, reading = _two_letters(third)
+    assert _redirect(third, "third", archive) == [""]
+    new = deliveries(third, part)[-1]
+    third.progress(new.id, {"delivered": {"0": "0000", "1": "0000", "2": "0000"}})
+    _given_up(third, new.id)
+    assert _redirect(third, "third", reading) == [""]
+    assert _status(third, reading) == "redirected"
+
+
+@pytest.mark.parametrize("optional", ["archive", "reading"])
+def test_a_primary_and_an_optional_copy_redirected_together_are_primary(third: Prepared, optional: str) -> None:
+    part, archive, reading = _two_letters(third, optional=optional)
+    assert _redirect(third, "third", archive, reading) == ["", ""]
+    assert not deliveries(third, part)[-1].order["optional"]
+
+
+def test_a_primary_copy_is_not_redirected_to_an_optional_one_on_its_way(third: Prepared) -> None:
+    part, archive, reading = _two_letters(third, optional="archive")
+    assert _redirect(third, "third", archive) == [""]
+    new = deliveries(third, part)[-1]
+    (refused,) = _redirect(third, "third", reading)
+    assert refused.startswith(f"{new.id[:10]} to third is an optional copy, which may fail")
+    assert _status(third, reading) == "held"
+    third.settle(new.id, Done(outcome="delivered"))
+    assert _redirect(third, "third", reading) == [""]
+    assert _status(third, reading) == "redirected"
+
+
+def test_what_is_urgent_for_one_is_urgent_for_all_it_is_merged_with(relay: Prepared) -> None:
+    (first,) = relay.routed(relay.part(), "archive")
+    site = Site(spool=relay.spool, config=relay.config, by="ann@pacs", why="")
+    order = successor(site, redirecting.load_delivery(relay.spool, first), to="reading").order
+    both = [Ordered(order=order, elsewhere={}), Ordered(order=replace(order, urgent=True), elsewhere={})]
+    for orders in (both, both[::-1]):
+        (merged,) = redirecting._merged(orders)
+        assert merged.order.urgent
+
+
+def test_what_was_answered_but_not_found_there_goes_on_too(relay: Prepared, letter: str) -> None:
+    relay.progress(letter, {"delivered": {"1": "0000", "2": "0000"}, "verified": {"1": "C-FIND"}})
+    _held_at_verify(relay, letter)
+    assert _redirect(relay, "reading", letter) == [""]
+    old, new = deliveries(relay, part_of(relay, letter))
+    assert old.state.facts == {"elsewhere": {"0": new.id, "2": new.id}}
+    assert new.facts == {"elsewhere": {"1": letter}}
+
+
+def _held_at_verify(relay: Prepared, delivery: str) -> None:
+    """Makes a dead letter that stopped while its destination was asked what it keeps."""
+    relay.spool.deliveries.append(delivery, states.released(_newest(relay, delivery), now=NOW, by="", why=""))
+    relay.settle(delivery, Next("verify"))
+    relay.held(delivery, "gave up: cannot connect", "unreachable")
+
+
+def test_a_dead_letter_that_misses_nothing_is_redirected_as_a_whole_study_only(
+    relay: Prepared, letter: str, command: Command
+) -> None:
+    every = ("0", "1", "2")
+    relay.progress(letter, {"delivered": dict.fromkeys(every, "0000"), "verified": dict.fromkeys(every, "C-FIND")})
+    _held_at_verify(relay, letter)
+    (refused,) = _redirect(relay, "reading", letter)
+    assert "nothing of it is missing" in refused
+    assert "--whole-study" in refused
+    assert _status(relay, letter) == "held"
+    assert command("dead", "redirect", letter, "--to", "reading", "--whole-study").code == 0
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_redirects_at_a_rate_go_on_behind_earlier_ones(relay: Prepared, command: Command, is_made: bool) -> None:
+    parts = []
+    for study in ("1.1", "1.2"):
+        parts.append(relay.part(study))
+        (delivery,) = relay.routed(parts[-1], "archive")
+        relay.held(delivery, "gave up", "unreachable")
+        assert command("dead", "redirect", delivery, "--to", "reading", "--rate", "1/h").code == 0
+        if is_made:
+            route_again(relay)
+    route_again(relay)
+    first, second = (deliveries(relay, part)[-1].state.due for part in parts)
+    assert first is not None
+    assert second is not None
+    assert second - first >= timedelta(hours=1)
 
 
 def test_a_rate_goes_on_behind_what_was_scheduled_before(relay: Prepared, command: Command) -> None:
