@@ -13,7 +13,8 @@ from shared.config import Config, find, load
 
 app = typer.Typer(help="The ledger: run its worker, verify it, list what is in it.", invoke_without_command=True)
 
-_ACTS = ("replayed", "discarded", "redirected", "moved", "handed_over", "configuration", "searched", "caller refused")
+_BY_PERSONS = ("replayed", "discarded", "redirected", "replaced", "made urgent", "resumed", "ordered again", "searched")
+_ACTS = (*_BY_PERSONS, "moved", "handed_over", "configuration", "caller refused")
 _HIDDEN = ("salt", "fields", "parts", "study_key", "n", "at")
 
 Day = Annotated[str, typer.Option(help="Only this day of the ledger, such as 2026-11-30.")]

@@ -308,7 +308,7 @@ def test_what_can_go_as_it_is_stored_is_not_transcoded_for_an_association_kept_o
     with listening(Peer()) as peer:
         aimed(relay, peer.port, f'keep_open = "1h"\n{LOSSLESS}')
         ours = sender(relay)
-        compressed = stored_as("dcmcrle", image(tmp_path / "original.dcm"), tmp_path / "rle.dcm")
+        compressed = stored_as(RLE, image(tmp_path / "original.dcm"), tmp_path / "rle.dcm")
         after(relay, relay.delivery(relay.part(data_set(7, study="1.9"), study="1.9")), ours)
         part = relay.part(compressed)
         assert after(relay, relay.delivery(part), ours).outcome == "delivered"
