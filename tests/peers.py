@@ -1,6 +1,8 @@
 """Real DICOM applications to test against: DCMTK's tools and Orthanc, each on a port of its own."""
 
+import contextlib
 import json
+import secrets
 import socket
 import subprocess
 import time
@@ -71,6 +73,9 @@ def storescu(
 def echoscu(port: int, called: str = "DCMRELAY", calling: str = "MODALITY") -> subprocess.CompletedProcess[str]:
     """Sends one C-ECHO to 127.0.0.1."""
     return run_tool("echoscu", "--verbose", "--aetitle", calling, "--call", called, "127.0.0.1", str(port))
+
+
+_PORTS = range(20_000, 32_000)
 
 
 @dataclass
@@ -188,9 +193,11 @@ def orthanc(tmp_path: Path, ae_title: str = "ORTHANC", *, lua: str = "", **setti
 
 
 def free_port() -> int:
-    """Returns a TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Returns a TCP port that was free a moment ago, and that the system gives to no outgoing connection meanwhile."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("", port)):
+            return port
 
 
 def _orthanc_configuration(directory: Path, ae_title: str, dicom_port: int, http_port: int) -> dict[str, object]:
