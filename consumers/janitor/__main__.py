@@ -36,26 +36,36 @@ def _work(service: Service) -> None:
     while not service.stopping.wait(pause):
         if publisher.link.failed is not None:
             raise publisher.link.failed
+        looked = sweep_and_ring(service, publisher, projection)
         begun = time.monotonic()
-        with metrics.timed(metrics.SWEEP_SECONDS):
-            _round(service, publisher, projection)
         upkeep.tend()
-        pause = min(max((time.monotonic() - begun) / SHARE_OF_TIME, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        looked += time.monotonic() - begun
+        pause = min(max(looked / SHARE_OF_TIME, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
     publisher.stop()
 
 
-def _round(service: Service, publisher: Publisher, projection: Projection) -> None:
+def sweep_and_ring(service: Service, publisher: Publisher, projection: Projection) -> float:
+    """Sweep once and ring for what is due.
+
+    Returns:
+        Seconds that it looked at the spool. A broker that does not answer takes a minute of its own; were that counted,
+        the next sweep would be another minute away when the broker is back.
+    """
+    begun = time.monotonic()
     try:
-        found = sweep(service.spool, service.config.hash, service.destinations)
+        with metrics.timed(metrics.SWEEP_SECONDS):
+            found = sweep(service.spool, service.config.hash, service.destinations)
     except (StorageError, OSError) as error:
         log.error("not_swept", why=type(error).__name__)
-        return
+        return time.monotonic() - begun
     _show(service, found)
+    looked = time.monotonic() - begun
     try:
         ring_lost(publisher, found.rings)
         projection.bring_up_to_date(found.dead)
     except BrokerError as error:
         log.warning("not_rung", why=str(error))
+    return looked
 
 
 def ring_lost(publisher: Publisher, rings: Mapping[str, list[Ring]]) -> None:

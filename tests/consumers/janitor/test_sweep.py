@@ -2,19 +2,25 @@
 
 import os
 from collections.abc import Iterable
+from copy import copy
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from consumers.janitor import __main__ as janitor
 from consumers.janitor.__main__ import ring_lost
+from consumers.janitor.projection import Projection
 from consumers.janitor.sweep import GRACE, ORPHANED_AFTER, Found, sweep
 from consumers.janitor.upkeep import Upkeep
 from shared.broker import Publisher
 from shared.config import parse
-from shared.errors import StorageError
+from shared.errors import BrokerError, StorageError
 from shared.messages import Bell, Ring
 from shared.outcomes import Done, Next
+from shared.service import Service
 from shared.spool import states
 from shared.spool.closing import close_part, late_id
 from shared.spool.deliveries import marker
@@ -357,6 +363,23 @@ def test_bells_that_nobody_answers_do_not_pile_up(spool: Spool, clock: Clock) ->
     queue.messages.clear()
     ring_lost(queue, sweep(spool, CONFIG).rings)
     assert {ring.bell.unit for ring in queue.messages} == set(spool.deliveries.ids())
+
+
+def test_a_broker_that_does_not_answer_does_not_make_sweeps_rare(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes = count()
+
+    class Blocked(Queue):
+        def depth(self, queue: str) -> int:
+            assert queue
+            next(minutes)
+            raise BrokerError("RabbitMQ did not answer within 60 s")
+
+    monkeypatch.setattr(janitor, "time", SimpleNamespace(monotonic=lambda: 60.0 * next(copy(minutes))))
+    service, queue = Service("janitor", parse(SMALL, tmp_path), spool), Blocked()
+    assert janitor.sweep_and_ring(service, queue, Projection(queue)) == 0
+    assert next(minutes), "the broker was not asked"
 
 
 def test_a_replayed_dead_letter_whose_bell_was_lost_is_rung_for(spool: Spool, clock: Clock) -> None:
