@@ -72,6 +72,7 @@ class _Local:
         self._broker = None if self._given else PrivateBroker(config.relay.data_dir / "broker")
         self._environment: dict[str, str] = {}
         self._ports: dict[str, int] = {}
+        self._own_port = 0
         self._children = [self._child(kind, config_path) for kind in PER_MACHINE]
         self._children += [self._child(f"sender {d.name}", config_path) for d in config.destinations]
         self._keepers = [self._keeper(child.name, child, child.why) for child in self._children]
@@ -112,10 +113,15 @@ class _Local:
         (self._folder / "ingress.json").unlink(missing_ok=True)
 
     def _child(self, name: str, config_path: Path) -> Child:
-        self._ports[name] = free_port()
         kind, *destination = name.split()
         arguments = (kind, "--config", str(config_path), *destination)
-        return Child(name, arguments, lambda: {**self._environment, METRICS_PORT: str(self._ports[name])})
+        return Child(name, arguments, lambda: self._environment_of(name))
+
+    def _environment_of(self, name: str) -> dict[str, str]:
+        """A worker's, at each start: its metrics on a port that is free now, whoever took the one it had."""
+        self._ports[name] = free_port()
+        self._write_targets()
+        return {**self._environment, METRICS_PORT: str(self._ports[name])}
 
     def _keeper(self, name: str, thing: Any, why: Callable[[], str]) -> Keeper:
         return Keeper(name, thing, why=why, say=self._say)
@@ -140,9 +146,10 @@ class _Local:
         )
 
     def _write_targets(self) -> None:
-        server, ours = metrics.serve("127.0.0.1", 0)
-        del server  # lives as long as this program
-        ports = {"up": ours, **self._ports}
+        if not self._own_port:
+            server, self._own_port = metrics.serve("127.0.0.1", 0)
+            del server  # lives as long as this program
+        ports = {"up": self._own_port, **self._ports}
         if self._broker is not None:
             ports["rabbitmq"] = self._broker.prometheus_port
         targets = [{"targets": [f"127.0.0.1:{port}"], "labels": {"worker": name}} for name, port in ports.items()]
