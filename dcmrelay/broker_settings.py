@@ -5,14 +5,12 @@ Erasing the data folder therefore changes neither the URL nor the password.
 
 import json
 import os
-import random
 import secrets
-import socket
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-# Below Linux's ephemeral ports, so that no outgoing connection sits on a port while the node restarts.
-_PORTS = range(20000, 32000)
+from dcmrelay.ports import free_ports, is_free
+
 _PORT_NAMES = ("amqp_port", "prometheus_port", "management_port", "distribution_port")
 
 
@@ -35,13 +33,13 @@ class BrokerSettings:
 
     def taken_ports(self) -> tuple[str, ...]:
         """Returns the names of the ports that something listens on now."""
-        return tuple(name for name in _PORT_NAMES if not _is_free(getattr(self, name)))
+        return tuple(name for name in _PORT_NAMES if not is_free(getattr(self, name)))
 
 
 def load_settings(file: Path) -> BrokerSettings:
     """Returns the settings that `file` remembers, with other ports for those now taken, and remembers them in it."""
     settings = _remembered(file) or _fresh()
-    values = asdict(settings) | dict(zip(settings.taken_ports(), _free_ports(), strict=False))
+    values = asdict(settings) | dict(zip(settings.taken_ports(), free_ports(len(_PORT_NAMES)), strict=False))
     write_private(file, json.dumps(values, indent=1))
     return BrokerSettings(**values)
 
@@ -92,27 +90,6 @@ def _remembered(file: Path) -> BrokerSettings | None:
 
 
 def _fresh() -> BrokerSettings:
-    ports = dict(zip(_PORT_NAMES, _free_ports(), strict=True))
+    ports = dict(zip(_PORT_NAMES, free_ports(len(_PORT_NAMES)), strict=True))
     secret, cookie = secrets.token_urlsafe(24), secrets.token_hex(20).upper()
     return BrokerSettings(**ports, user="dcmrelay", password=secret, cookie=cookie)
-
-
-def _free_ports() -> list[int]:
-    chosen: list[int] = []
-    for port in random.sample(_PORTS, len(_PORTS)):
-        if _is_free(port):
-            chosen.append(port)
-        if len(chosen) == len(_PORT_NAMES):
-            return chosen
-    raise OSError(f"no free port between {_PORTS.start} and {_PORTS.stop} on 127.0.0.1")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # A port whose last connections are in TIME_WAIT counts as free, as it does for RabbitMQ.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

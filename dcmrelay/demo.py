@@ -15,7 +15,8 @@ from pydicom.data import get_testdata_file
 from dcmrelay import demo_report as report
 from dcmrelay import handing, reading
 from dcmrelay.output import complain, say
-from dcmrelay.running import answers, free_port
+from dcmrelay.ports import free_port
+from dcmrelay.running import answers
 from dcmrelay.tools import tool, tool_environment
 from shared.config import Config, load
 from shared.errors import DcmrelayError, StartError

@@ -18,8 +18,9 @@ from typing import Any
 
 from dcmrelay.child import Child
 from dcmrelay.keeping import Keeper
+from dcmrelay.ports import free_port
 from dcmrelay.private_broker import PrivateBroker
-from dcmrelay.running import free_port, listening, run_folder, shown_listening
+from dcmrelay.running import listening, run_folder, shown_listening
 from dcmrelay.views import counted
 from dcmrelay.workers import PER_MACHINE
 from shared import metrics, tls

@@ -1,8 +1,6 @@
 """What of a relay runs, as far as it can be seen from this machine."""
 
-import contextlib
 import json
-import secrets
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +9,6 @@ from shared.config import Config
 from shared.service import find_broker
 
 _CONNECT_SECONDS = 1.0
-_PORTS = range(20_000, 32_000)
 _AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -66,15 +63,3 @@ def answers(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment.
-
-    Below those that the system gives to outgoing connections (on Linux from 32768 on): a worker that is
-    started again must find its own free.
-    """
-    while True:
-        port = secrets.choice(_PORTS)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port

@@ -1,9 +1,6 @@
 """Real DICOM applications to test against: DCMTK's tools and Orthanc, each on a port of its own."""
 
-import contextlib
 import json
-import secrets
-import socket
 import subprocess
 import time
 import urllib.request
@@ -12,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcmrelay import ports
 from dcmrelay.tools import tool as installed_tool
 from dcmrelay.tools import tool_environment
 from shared.errors import StartError
@@ -73,9 +71,6 @@ def storescu(
 def echoscu(port: int, called: str = "DCMRELAY", calling: str = "MODALITY") -> subprocess.CompletedProcess[str]:
     """Sends one C-ECHO to 127.0.0.1."""
     return run_tool("echoscu", "--verbose", "--aetitle", calling, "--call", called, "127.0.0.1", str(port))
-
-
-_PORTS = range(20_000, 32_000)
 
 
 @dataclass
@@ -193,11 +188,8 @@ def orthanc(tmp_path: Path, ae_title: str = "ORTHANC", *, lua: str = "", **setti
 
 
 def free_port() -> int:
-    """Returns a TCP port that was free a moment ago, and that the system gives to no outgoing connection meanwhile."""
-    while True:
-        port = secrets.choice(_PORTS)
-        with contextlib.suppress(OSError), socket.create_server(("", port)):
-            return port
+    """A TCP port that nobody has at this moment, at any address: peers listen at all of them."""
+    return ports.free_port("")
 
 
 def _orthanc_configuration(directory: Path, ae_title: str, dicom_port: int, http_port: int) -> dict[str, object]:

@@ -8,9 +8,11 @@ is never success.
 import threading
 from collections.abc import Callable, Mapping
 
+from consumers.sender.contexts import contexts_for, has_contexts, within
 from consumers.sender.kept import Kept
+from consumers.sender.pace import Pace
 from consumers.sender.parcel import Parcel, is_answered, pack
-from consumers.sender.sending import Pace, Sending, contexts_for, has_contexts, within
+from consumers.sender.sending import Sending
 from consumers.sender.transcoding.transcoder import Transcoder
 from consumers.sender.verdict import given_up, verdict
 from consumers.sender.verification import Verification

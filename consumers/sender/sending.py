@@ -1,14 +1,14 @@
 """One association: the instances that are left, one C-STORE each, with what was answered recorded slice by slice."""
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from consumers.sender.ahead import Ahead, Content
+from consumers.sender.contexts import not_accepted, syntax_for
 from consumers.sender.statuses import meaning, text
-from consumers.sender.transcoding.transcoder import IMPLICIT_LITTLE_ENDIAN, TARGETS, Sendable, Transcoder
+from consumers.sender.transcoding.transcoder import Sendable, Transcoder
 from shared import metrics
 from shared.dimse import VERIFICATION, Association, is_conformant_uid
 from shared.errors import DataSetError, PeerAbortedError, TransientError
@@ -17,7 +17,6 @@ from shared.work import Claim
 
 SLICE_INSTANCES, SLICE_SECONDS = 64, 1.0
 RENEW_SECONDS = 60.0
-CONTEXTS_AT_MOST = 128
 UNKNOWN_TRIES = 5
 
 
@@ -139,7 +138,7 @@ class Sending:
         syntax = self._syntax_for(association, instance)
         context = association.accepted_context(instance.sop_class_uid, syntax)
         if context is None:
-            self._answered("refused", index, _not_accepted(instance, may_transcode=self._transcoder is not None))
+            self._answered("refused", index, not_accepted(instance, may_transcode=self._transcoder is not None))
             return ""
         is_transcoded = syntax != instance.transfer_syntax_uid
         content = self._checked(instance) if is_transcoded else ahead.take(instance)
@@ -158,7 +157,7 @@ class Sending:
                     meanwhile=ahead.read,
                 )
         except DataSetError as error:
-            why = _not_accepted(instance, may_transcode=True)
+            why = not_accepted(instance, may_transcode=True)
             self._answered("refused", index, f"{why}, and it cannot be transcoded: {error.reason}")
             return ""
         self.answered += 1
@@ -221,81 +220,3 @@ class Sending:
     def _answered(self, outcome: str, index: str, why: str) -> None:
         metrics.INSTANCES_SENT.labels(destination=self._destination, outcome=outcome).inc()
         self._slice.add(outcome, index, why)
-
-
-class Pace:
-    """Keeps an average rate: waits after each instance until it fits.
-
-    Args:
-        bytes_per_second: None for no limit.
-        stopping: cuts a wait short.
-        monotonic: the clock, in seconds; a parameter for tests.
-    """
-
-    def __init__(
-        self,
-        bytes_per_second: float | None,
-        stopping: threading.Event,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._rate, self._stopping, self._now = bytes_per_second, stopping, monotonic
-        self._free_at = self._now()
-        self._lock = threading.Lock()
-
-    def __call__(self, size: int) -> None:
-        """Wait for as long as so many bytes take."""
-        if self._rate is not None:
-            with self._lock:
-                self._free_at = until = max(self._free_at, self._now()) + size / self._rate
-            self._stopping.wait(max(0.0, until - self._now()))
-
-
-def contexts_for(instances: Iterable[Instance], *, may_transcode: bool = False) -> list[tuple[str, list[str]]]:
-    """Presentation contexts to propose: each SOP class in each stored transfer syntax, at most 128.
-
-    Args:
-        instances: what is to be sent.
-        may_transcode: propose the SOP class in what instances can be transcoded to, too, and Verification to say that
-            we live meanwhile.
-    """
-    pairs = dict.fromkeys((it.sop_class_uid, it.transfer_syntax_uid) for it in instances)
-    last = [(VERIFICATION, IMPLICIT_LITTLE_ENDIAN)] if may_transcode else []
-    chosen: dict[tuple[str, str], None] = {}
-    for sop_class, stored in pairs:
-        syntaxes = (stored, *TARGETS) if may_transcode else (stored,)
-        more = [(sop_class, it) for it in syntaxes if (sop_class, it) not in chosen]
-        if len(chosen) + len(more) + len(last) > CONTEXTS_AT_MOST:
-            break
-        chosen |= dict.fromkeys(more)
-    return [(sop_class, [transfer_syntax]) for sop_class, transfer_syntax in (*chosen, *last)]
-
-
-def within(instances: Mapping[str, Instance], contexts: list[tuple[str, list[str]]]) -> dict[str, Instance]:
-    """The instances that these contexts were proposed for; the others need another association."""
-    proposed = {(sop_class, transfer_syntaxes[0]) for sop_class, transfer_syntaxes in contexts}
-    return {i: it for i, it in instances.items() if (it.sop_class_uid, it.transfer_syntax_uid) in proposed}
-
-
-def has_contexts(association: Association, instances: Iterable[Instance], *, may_transcode: bool) -> bool:
-    """Whether an association was asked for what each of these instances is stored in, and can send each somehow."""
-    pairs = {(it.sop_class_uid, it.transfer_syntax_uid): it for it in instances}
-    return association.proposed >= pairs.keys() and all(
-        association.accepted_context(it.sop_class_uid, syntax_for(association, it, may_transcode=may_transcode))
-        is not None
-        for it in pairs.values()
-    )
-
-
-def syntax_for(association: Association, instance: Instance, *, may_transcode: bool) -> str:
-    """The transfer syntax an instance goes in: as stored if that was accepted, or cannot be helped."""
-    stored = instance.transfer_syntax_uid
-    candidates = (stored, *TARGETS) if may_transcode else (stored,)
-    accepted = (it for it in candidates if association.accepted_context(instance.sop_class_uid, it) is not None)
-    return next(accepted, stored)
-
-
-def _not_accepted(instance: Instance, *, may_transcode: bool) -> str:
-    why = f"the destination does not accept {instance.sop_class_uid} in {instance.transfer_syntax_uid}"
-    if may_transcode:
-        return why
-    return f'{why}; transcode = "lossless" at the destination sends it uncompressed'

@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset
 
 from consumers.sender import ahead, sending
-from consumers.sender.sending import Pace
+from consumers.sender.pace import Pace
 from shared.dimse import CALLED_NOT_RECOGNIZED
 from shared.errors import HandedBackError
 from shared.spool.parts import Instance

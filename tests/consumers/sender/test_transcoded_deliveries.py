@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1
 
 from consumers.anonymizer.handler import Anonymizer
-from consumers.sender.sending import CONTEXTS_AT_MOST, contexts_for, within
+from consumers.sender.contexts import CONTEXTS_AT_MOST, contexts_for, within
 from consumers.sender.transcoding import transcoder
 from consumers.sender.transcoding.transcoder import Sendable, Transcoder
 from shared import metrics
