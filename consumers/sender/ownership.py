@@ -59,23 +59,24 @@ class Ownership:
             return
         with self._electing:
             if not self._serving.is_set():
-                self._elected(consumer)
+                self._elected(delivered, consumer)
 
-    def _elected(self, consumer: Consumer) -> None:
+    def _elected(self, delivered: Delivered, consumer: Consumer) -> None:
         # Before anything is consumed: `lost` may come at any moment after that, and has the last word.
         self._serving.set()
         try:
-            self._take_over(consumer)
+            self._take_over(delivered, consumer)
         except (BrokerError, StorageError) as error:
             self.lost()
             log.warning("not_taken_over", destination=self._destination, why=str(error))
 
-    def _take_over(self, consumer: Consumer) -> None:
+    def _take_over(self, delivered: Delivered, consumer: Consumer) -> None:
         if self._epoch == 0 or newest_epoch(self._spool, self._destination) != self._epoch:
             self._epoch = take_over(self._spool, self._destination)
-        metrics.OWNED.labels(destination=self._destination).set(1)
         key = f"send.{self._destination}"
-        consumer.also((queue_of(f"{key}.urgent"), queue_of(key)), first_rank=1)
+        # Whatever connection there is by now, it is this one that was elected.
+        consumer.also((queue_of(f"{key}.urgent"), queue_of(key)), first_rank=1, by=delivered)
+        metrics.OWNED.labels(destination=self._destination).set(1)
         log.info("owns_destination", destination=self._destination, epoch=self._epoch)
 
     def lost(self) -> None:

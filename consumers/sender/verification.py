@@ -16,8 +16,8 @@ from consumers.sender.parcel import Parcel
 from shared import metrics
 from shared.config.peers import Destination
 from shared.dimse import FIND_CONTEXT, Timeouts, TlsPeer, instances_of, request
-from shared.errors import PermanentError
-from shared.headers import read_identity
+from shared.errors import DataSetError, PermanentError
+from shared.headers import Identity, read_identity
 from shared.outcomes import Later, Next
 from shared.spool.deliveries import Order
 from shared.spool.parts import Instance
@@ -25,6 +25,7 @@ from shared.spool.spool import Spool
 from shared.work import Claim
 
 log = structlog.get_logger()
+ROTTEN = "sent, but its bytes on disk were damaged before the destination was asked whether it has it"
 KEEPS_NOTHING = "the destination answered success and does not have it"
 
 
@@ -60,8 +61,9 @@ class Verification:
         if just_sent or claim.state.stage != "verify":
             return Next("verify")
         claim.check()
-        there = self._found(order, asked_for)
-        missing = asked_for.keys() - there
+        readable = self._readable(claim, asked_for)
+        there = self._found(order, readable) if readable else ()
+        missing = readable.keys() - there
         if there:
             claim.record({"verified": dict.fromkeys(sorted(there), "C-FIND")})
         if missing and not self._spool.lapsed(claim.state.since, self._destination.verify_within):
@@ -70,12 +72,24 @@ class Verification:
             self._take_back(claim, sorted(missing))
         return None
 
-    def _found(self, order: Order, asked_for: Mapping[str, Instance]) -> Collection[str]:
+    def _readable(self, claim: Claim, asked_for: Mapping[str, Instance]) -> dict[str, Identity]:
+        """Who the instances are; one whose bytes rotted here since it was sent is held: nobody can ask for it."""
+        found: dict[str, Identity] = {}
+        rotten: list[str] = []
+        for index, instance in asked_for.items():
+            try:
+                found[index] = read_identity(self._spool.store.path(instance.file))
+            except DataSetError:
+                rotten.append(index)
+        if rotten:
+            claim.record({"delivered": dict.fromkeys(rotten), "held": dict.fromkeys(rotten, ROTTEN)})
+        return found
+
+    def _found(self, order: Order, asked_for: Mapping[str, Identity]) -> Collection[str]:
         """Which of the instances the destination says it has, by index."""
         series: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-        for index, instance in asked_for.items():
-            identity = read_identity(self._spool.store.path(instance.file))
-            series[identity.study_instance_uid, identity.series_instance_uid][index] = instance.sop_instance_uid
+        for index, it in asked_for.items():
+            series[it.study_instance_uid, it.series_instance_uid][index] = it.sop_instance_uid
         there: set[str] = set()
         with request(
             self._destination.host,

@@ -58,8 +58,8 @@ def successor(site: Site, unit: Unit, *, to: str = "", profile_now: bool = False
         raise ValueError("that is what it is already; `dcmrelay dead replay` sends it again")
     if whole:
         return Ordered(order=order)
-    elsewhere = {**unit.facts.get("elsewhere", {}), **dict.fromkeys(brought_by(unit), unit.id)}
-    if instances_of(site.spool, unit) and not unbrought(site.spool, unit, elsewhere):
+    elsewhere = {**unit.facts.get("elsewhere", {}), **dict.fromkeys(brought_by(site.config, unit), unit.id)}
+    if instances_of(site.spool, unit) and not unbrought(site.spool, site.config, unit, elsewhere):
         raise ValueError("nothing of it is missing; `dcmrelay dead redirect --whole-study` takes along what is there")
     return Ordered(order=order, elsewhere=elsewhere)
 
@@ -95,7 +95,7 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
     if unit is None:
         raise ValueError("it is still being received")
     known = ordered_of(unit.facts)
-    new = [it for it in orders if not _is_known(site.spool, known.get(it.order.id), it)]
+    new = [it for it in orders if not _is_known(site, unit, known.get(it.order.id), it)]
     if not new:
         return None
     _check_free(site.spool, unit, new)
@@ -156,17 +156,19 @@ def _first_time(site: Site, unit: Unit, to: str, *, profile_now: bool) -> Ordere
     return Ordered(order=replace(order, again=0))
 
 
-def _is_known(spool: Spool, before: Ordered | None, wanted: Ordered) -> bool:
-    """Whether a delivery was ordered before, and brings, or has brought, all that is wanted of it."""
+def _is_known(site: Site, part: Unit, before: Ordered | None, wanted: Ordered) -> bool:
+    """Whether a delivery of a part was ordered before, and brings, or has brought, all that is wanted of it."""
     if before is None:
         return False
     short = f"{wanted.order.id[:10]} to {wanted.order.destination}"
     if not before.elsewhere.keys() <= wanted.elsewhere.keys():
         raise ValueError(f"{short} was ordered before, without some of these instances")
-    made = spool.deliveries.load(wanted.order.id)
+    made = site.spool.deliveries.load(wanted.order.id)
+    if made is None and part.state.status == "final":  # so the router never came to make it
+        raise ValueError(f"{short} was given up with its part ({part.state.outcome}); have it sent again by the source")
     if made is not None and made.state.status == "final":
         outcome = made.state.outcome
-        if outcome != "delivered" and unbrought(spool, made, wanted.elsewhere):
+        if outcome != "delivered" and unbrought(site.spool, site.config, made, wanted.elsewhere):
             raise ValueError(f"{short} was given up ({outcome}); use `dcmrelay resend`")
     elif before.order.optional and not wanted.order.optional:
         raise ValueError(

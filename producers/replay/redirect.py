@@ -102,7 +102,7 @@ def _ended(site: Site, step: Step, way: Way) -> Step:
     if unit.state.status == "working":
         return replace(step, refused="it is being worked on just now and goes on too")
     to = step.ordered.order.id
-    left = unbrought(site.spool, unit, unit.facts.get("elsewhere", {}))
+    left = unbrought(site.spool, site.config, unit, unit.facts.get("elsewhere", {}))
     final = states.moved(unit.state, now=now, by=site.by, why=site.why, outcome=way.outcome, to=to, missing=left)
     if put(site.spool, unit, final) is None:
         return replace(step, refused="somebody else let it go on at the same moment; both go on")

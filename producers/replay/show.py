@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from producers.replay.choose import DeadLetter
+from shared.config import Config
 from shared.errors import UNREADABLE, DataSetError
 from shared.headers import read_header
 from shared.spool.deliveries import active_deliveries, ordered_of
@@ -88,22 +89,25 @@ def missing_of(spool: Spool, unit: Unit) -> list[str]:
     return [str(index) for index in range(instances_of(spool, unit)) if str(index) not in there]
 
 
-def brought_by(unit: Unit) -> Mapping[str, str]:
+def brought_by(config: Config, unit: Unit) -> Mapping[str, str]:
     """What a delivery brought for certain, by index; where it is asked whether it was kept, only what was found."""
-    is_verified = unit.state.stage == "verify" or "verified" in unit.facts
-    brought: Mapping[str, str] = unit.facts.get("verified" if is_verified else "delivered", {})
+    destination = config.destination(unit.order["destination"])
+    is_asked = destination is not None and destination.verify != "none"
+    is_asked = is_asked or unit.state.stage == "verify" or "verified" in unit.facts  # or was, when it was sent
+    brought: Mapping[str, str] = unit.facts.get("verified" if is_asked else "delivered", {})
     return brought
 
 
-def unbrought(spool: Spool, unit: Unit, elsewhere: Collection[str]) -> list[str]:
+def unbrought(spool: Spool, config: Config, unit: Unit, elsewhere: Collection[str]) -> list[str]:
     """Indices of the instances that a delivery neither brought for certain nor dropped by rule.
 
     Args:
         spool: the spool.
+        config: the configuration in force.
         unit: the delivery.
         elsewhere: indices of instances that others brought.
     """
-    there = {*brought_by(unit), *unit.facts.get("dropped", ()), *elsewhere}
+    there = {*brought_by(config, unit), *unit.facts.get("dropped", ()), *elsewhere}
     return [str(index) for index in range(instances_of(spool, unit)) if str(index) not in there]
 
 

@@ -83,13 +83,20 @@ class Consumer:
             return None
         return None if delivered.acknowledged or not delivered.channel.is_open else delivered
 
-    def also(self, queues: tuple[str, ...], first_rank: int) -> None:
-        """Consume more queues until the connection breaks.
+    def also(self, queues: tuple[str, ...], first_rank: int, *, by: Delivered) -> None:
+        """Consume more queues, on the connection that a delivery came by, until that breaks.
 
         Raises:
-            BrokerError: no connection.
+            BrokerError: no connection, or another one since.
         """
-        self.link.do(lambda channel: self._subscribe(channel, queues, first_rank))
+
+        def subscribe(channel: BlockingChannel) -> bool:
+            if channel is by.channel:
+                self._subscribe(channel, queues, first_rank)
+            return channel is by.channel
+
+        if not self.link.do(subscribe):
+            raise BrokerError("the connection was made again meanwhile")
 
     def again(self, delivered: Delivered) -> None:
         """Have `get` return a delivery again, in its order; it is not acknowledged meanwhile."""

@@ -15,6 +15,7 @@ from dcmrelay.person import who
 from producers.replay import redirect as redirecting
 from producers.replay.orders import Site, give, successor
 from producers.replay.redirect import Way
+from producers.replay.show import brought_by
 from shared.errors import StorageError
 from shared.messages import Bell
 from shared.outcomes import Done, Next
@@ -410,3 +411,29 @@ def test_a_rate_goes_on_behind_what_was_scheduled_before(relay: Prepared, comman
     assert all(timedelta(hours=1) <= it < timedelta(hours=1, seconds=1) for it in apart)
     assert due[0] > NOW
     assert command("dead", "replay", "--all", "--rate", "10").code == 1
+
+
+def test_what_was_ordered_of_a_part_that_was_discarded_before_it_was_made_is_given_up(third: Prepared) -> None:
+    part, archive, reading = _two_letters(third)
+    site, way = Site(spool=third.spool, config=third.config, by="ann@pacs", why=""), Way(to="third")
+    redirecting.carried_out(
+        site, redirecting.planned(site, [redirecting.load_delivery(third.spool, archive)], way), way
+    )
+    third.held(part, "broken", "bug")
+    held = third.spool.parts.newest(part)
+    assert held is not None
+    third.spool.parts.append(part, states.discarded(held, now=NOW, by="ann@pacs", why="not wanted"))
+    (refused,) = _redirect(third, "third", reading)
+    assert "was given up with its part (discarded)" in refused
+    assert _status(third, reading) == "held"
+
+
+def test_where_a_destination_is_asked_what_it_keeps_only_what_was_found_counts_as_brought(
+    relay: Prepared, letter: str
+) -> None:
+    archive = relay.config.destinations[0]
+    asked = relay.config.model_copy(update={"destinations": (archive.model_copy(update={"verify": "c-find"}),)})
+    assert relay.config.destination("archive") == archive
+    unit = redirecting.load_delivery(relay.spool, letter)
+    assert dict(brought_by(relay.config, unit)) == {"0": "0000"}
+    assert dict(brought_by(asked, unit)) == {}

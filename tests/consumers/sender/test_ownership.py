@@ -16,7 +16,7 @@ from shared.errors import HandedBackError
 from shared.spool.epochs import newest_epoch, take_over
 from shared.spool.spool import Spool
 from tests.peers import free_port
-from tests.shared.broker.ends import consuming, next_of, publishing, ring
+from tests.shared.broker.ends import bare_channel, consuming, next_of, publishing, ring
 from tests.support import eventually
 
 OWN, ROUTINE, URGENT = "dcmrelay.own.archive", "dcmrelay.send.archive", "dcmrelay.send.archive.urgent"
@@ -193,3 +193,26 @@ def test_without_a_broker_asking_goes_on(spool: Spool, monkeypatch: pytest.Monke
         stopping.set()
         asking.join()
     assert {line["event"] for line in lines} == {"not_asked"}
+
+
+def test_work_is_consumed_only_on_the_connection_that_was_elected(
+    broker_url: str, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that breaks while it takes over may be remade before it is done, and was elected for nothing."""
+
+    def slowly(of: Spool, destination: str) -> int:
+        monkeypatch.undo()
+        one.cut()
+        eventually(lambda: not one.ours._serving.is_set())
+        assert one.consumer.link.wait_connected(10)
+        return take_over(of, destination)
+
+    monkeypatch.setattr(ownership, "take_over", slowly)
+    with publishing(broker_url, "archive") as publisher, candidate(broker_url, spool) as one:
+        publisher.elect("archive")
+        assert eventually(lambda: (seen := one.look()) and seen.queue == OWN)
+        with bare_channel(broker_url) as channel:
+            assert channel.queue_declare(ROUTINE, passive=True).method.consumer_count == 0
+        publisher.elect("archive")
+        publisher.ring([ring("send.archive")])
+        assert eventually(lambda: (seen := one.look()) and seen.queue == ROUTINE)

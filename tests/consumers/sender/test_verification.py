@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom.uid import MRImageStorage
 
-from consumers.sender.verification import KEEPS_NOTHING
+from consumers.sender.verification import KEEPS_NOTHING, ROTTEN
 from producers.replay.ring import release
 from producers.replay.show import dead_letters
 from shared.outcomes import Later
@@ -94,6 +94,20 @@ def test_what_is_sent_again_has_its_whole_time_to_be_found(tmp_path: Path) -> No
         relay.now += timedelta(minutes=11)
         [state] = tried(relay, delivery, 1)
     assert (state.status, state.stage) == ("waiting", "verify")
+
+
+def test_what_rotted_here_since_it_was_sent_is_held_and_the_others_are_asked_for(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with orthanc(tmp_path, "ARCHIVE") as pacs:
+        delivery = series(relay, pacs)
+        tried(relay, delivery, 1)
+        rotten = relay.manifest(str(relay.claim(delivery).order["part"])).instances[0]
+        path = relay.spool.store.path(rotten.file)
+        path.chmod(0o600)
+        path.write_bytes(b"rotten")
+        [held] = tried(relay, delivery, 1)
+    assert (held.status, held.reason) == ("held", f"1 of 3 instances held ({ROTTEN}); 2 delivered")
+    assert set(relay.facts(delivery)["verified"]) == {"1", "2"}
 
 
 def test_only_what_is_not_there_is_taken_back(tmp_path: Path) -> None:

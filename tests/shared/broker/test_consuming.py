@@ -52,9 +52,11 @@ def test_more_queues_can_be_consumed_on_the_same_connection(broker_url: str) -> 
         publishing(broker_url, "archive") as publisher,
         consuming(broker_url, "dcmrelay.own.archive", destinations=("archive",)) as consumer,
     ):
+        publisher.elect("archive")
+        elected = next_of(consumer)
         publisher.ring([ring("send.archive")])
         assert consumer.get(0.2) is None
-        consumer.also((URGENT, ROUTINE), first_rank=1)
+        consumer.also((URGENT, ROUTINE), first_rank=1, by=elected)
         assert next_of(consumer).queue == ROUTINE
 
 

@@ -29,4 +29,6 @@ def test_the_page_names_every_key_of_the_relay() -> None:
 @pytest.mark.parametrize("example", re.findall(r"`([a-z_]+ = [^`]+)`", PAGE))
 def test_an_example_of_a_key_can_be_asked(example: str, tmp_path: Path) -> None:
     table = "" if example.startswith("last") else "[route.match]\n"
-    parse(f'{SOURCES}[[route]]\nname = "r"\nto = ["archive"]\n{table}{example}', tmp_path)
+    config = parse(f'{SOURCES}[[route]]\nname = "r"\nto = ["archive"]\n{table}{example}', tmp_path)
+    (route,) = config.routes
+    assert route.match or route.last

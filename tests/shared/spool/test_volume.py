@@ -83,7 +83,8 @@ def test_a_folder_is_recognised_and_its_keys_are_left_alone(config: Config, fold
 def test_what_the_broker_and_a_new_file_system_put_there_is_no_stranger(config: Config, folder: Path) -> None:
     for name in ("broker", "run", "lost+found"):
         (folder / name).mkdir(parents=True)
-    prepare(config)
+    assert prepare(config).store.list("") != []
+    assert {"broker", "run", "lost+found"} <= set(names_in(folder))
 
 
 @pytest.mark.parametrize("stranger", ["spool", "holiday.jpg", ".git"])
