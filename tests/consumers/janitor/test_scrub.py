@@ -1,11 +1,13 @@
 """What rots on disk is found by reading it again, told to a person, and sent to nobody."""
 
+import errno
 import json
 import os
 import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,6 +112,24 @@ def _rendered(spool: Spool, name: str):  # type: ignore[no-untyped-def]
     made = stored(spool, "p0", b"de-identified", "1.2.840.10008.1.2.1", ("1.2.3", "1.2.4"))
     spool.store.put_new(name, spool.store.read(made.file) or b"")
     return replace(made, file=name)
+
+
+@pytest.mark.parametrize(("number", "is_damage"), [(errno.EIO, True), (errno.EMFILE, False), (errno.ESTALE, False)])
+def test_what_is_out_of_reach_for_the_moment_is_not_damaged(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, number: int, *, is_damage: bool
+) -> None:
+    part = closed(spool, *UIDS)
+    unreachable = {str(spool.store.path(file)) for file in files(spool, part)}
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: Any, **more: Any) -> Any:
+        if str(path) in unreachable:
+            raise OSError(number, os.strerror(number))
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    scrub(spool)
+    assert bool(damages(spool)) is is_damage
 
 
 def test_a_file_that_is_gone_is_damage_unless_its_part_is_being_removed(spool: Spool) -> None:
