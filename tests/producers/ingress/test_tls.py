@@ -102,6 +102,7 @@ def test_a_caller_without_accepted_certificate_is_logged_with_the_reason(ours: I
     options = ("--enable-tls", str(late.key), str(late.certificate), "--add-cert-file", str(world.ca.ca))
     with structlog.testing.capture_logs() as lines:
         assert storescu(ours.tls_port, ct, calling="NAMED", options=options).returncode != 0
+        eventually(lambda: lines)  # it is told after the caller was
     assert [(line["event"], line["host"], line["why"]) for line in lines] == [
         ("no_tls", "127.0.0.1", "the peer's certificate is not accepted: certificate has expired")
     ]
