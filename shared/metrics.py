@@ -52,6 +52,11 @@ STORE_SECONDS = Histogram(
 )
 BROKER_CONNECTED = Gauge("dcmrelay_broker_connected", "1 while this worker has its connection to RabbitMQ.", ["role"])
 OWNED = Gauge("dcmrelay_destination_owned", "1 while this sender owns the destination.", ["destination"])
+CIRCUIT_OPEN = Gauge(
+    "dcmrelay_circuit_open",
+    "1 while only a probe now and then goes to a destination that takes nothing.",
+    ["destination"],
+)
 
 WAITING = Gauge(
     "dcmrelay_waiting", "Deliveries of a destination that are not final and not dead letters.", ["destination"]
