@@ -7,6 +7,7 @@ from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
+from shared.spool.circuits import newest_circuit
 from shared.spool.damage import damages
 from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
@@ -27,6 +28,11 @@ def status(config: Config, *, json: bool) -> int:
     if not problems:
         say("Nobody is needed.")
     say(_summary(health))
+    for name, circuit in health.circuits.items():
+        why = f" ({circuit.why})" if circuit.why else ""
+        say(
+            f"{name}: takes nothing since {circuit.since.isoformat(timespec='minutes')}{why}; only a probe goes out; `dcmrelay echo {name}`"
+        )
     for name, pause in health.pauses.items():
         say(one_line(f"{name}: {pause.sentence}; `dcmrelay resume {name}` ends it"))
     if rows:
@@ -73,6 +79,11 @@ def _health(config: Config, spool: Spool) -> views.Health:
         letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),
         owners={it.name: reading.owner_alive(spool, it.name) for it in config.destinations},
         alert_after={it.name: it.alert_after for it in config.destinations},
+        circuits={
+            it.name: found
+            for it in config.destinations
+            if (found := newest_circuit(spool, it.name)) is not None and found.open
+        },
         pauses={it.name: pause for it in config.destinations if (pause := pause_in_force(spool, it.name))},
     )
 

@@ -88,7 +88,7 @@ def test_a_source_with_many_studies_does_not_keep_another_waiting(relay: Bench, 
             first = rung(relay, publisher, 1, A)
             eventually(lambda: peer.began == [f"{A}.1.1"])
             many = [rung(relay, publisher, 1, f"1.2.{k + 10}") for k in range(20)]
-            other = relay.delivery(relay.part(data_set(1, B), study=B, source="mr-1"))
+            other = relay.delivery(relay.part(data_set(1, B), study=B, source="mr-1"), source="mr-1")
             publisher.ring([_bell(other)])
             eventually(lambda: publisher.depth("dcmrelay.send.archive") >= 19)
             threading.Event().wait(1.1)  # a listing of what waits is due again

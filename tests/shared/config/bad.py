@@ -83,6 +83,18 @@ BAD = [
     ),
     ("[spool]\noptional_max = 20", '[spool] key optional_max: 20 must be text in quotes, such as "20%"'),
     (
+        D + 'send_during = "office"',
+        "destination 'd' key send_during: calendar 'office' is not configured; no calendar is",
+    ),
+    (
+        D + 'max_rate = [{ rate = "1MB/s", during = "office" }]',
+        "destination 'd' key max_rate[1].during: calendar 'office' is not configured; no calendar is",
+    ),
+    (
+        D + "max_rate = 5",
+        "destination 'd' key max_rate: 5 must be a rate such as \"160Mbit/s\", or a list of { rate, during }",
+    ),
+    (
         D + 'max_rate = "fast"',
         "destination 'd' key max_rate: 'fast' is not a rate; write it as \"160Mbit/s\" or \"20MB/s\"",
     ),
