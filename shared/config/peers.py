@@ -43,6 +43,7 @@ class Source(Table):
         issuer: the domain of its patient IDs, for pseudonyms.
         quiet: when a part of its closes; None means [ingress]'s.
         quiet_after_release: likewise.
+        on_changed: what happens to other content under a known SOP Instance UID; None means [relay]'s.
     """
 
     name: Name
@@ -53,6 +54,7 @@ class Source(Table):
     issuer: Constant | None = None
     quiet: Duration | None = None
     quiet_after_release: Duration | None = None
+    on_changed: Literal["forward", "hold"] | None = None
 
 
 class Retry(Table):
