@@ -26,6 +26,9 @@ BYTES_RECEIVED = Counter("dcmrelay_received_bytes_total", "Data set bytes answer
 PARTS_COMPLETED = Counter("dcmrelay_parts_completed_total", "Study parts closed.", ["source"])
 PARTS_OPEN = Gauge("dcmrelay_parts_open", "Study parts that are still being received.")
 PARTS_ROUTED = Counter("dcmrelay_parts_routed_total", "Parts that a route wanted, once per route.", ["route"])
+CHECK_FAILURES = Counter(
+    "dcmrelay_check_failures_total", "Parts that failed a check, by whether they wait or go on.", ["check", "outcome"]
+)
 INSTANCES_RENDERED = Counter(
     "dcmrelay_instances_rendered_total", "Instances de-identified, or withheld by the profile.", ["profile", "outcome"]
 )
@@ -100,7 +103,7 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
         (BYTES_RECEIVED, "source", {}),
         (PARTS_COMPLETED, "source", {}),
     ),
-    "router": ((PARTS_ROUTED, "route", {}),),
+    "router": ((PARTS_ROUTED, "route", {}), (CHECK_FAILURES, "check", {"outcome": ("held", "warned")})),
     "anonymizer": ((INSTANCES_RENDERED, "profile", {"outcome": ("made", "held", "dropped")}),),
     "sender": (
         (INSTANCES_SENT, "destination", {"outcome": ("delivered", "refused", "held", "transient", "unknown")}),
@@ -119,7 +122,7 @@ def begin(worker: str, names: Mapping[str, Iterable[str]]) -> None:
 
     Args:
         worker: its kind.
-        names: by label, the configuration's names: `source`, `route`, `profile`, `destination`.
+        names: by label, the configuration's names: `source`, `check`, `route`, `profile`, `destination`.
     """
     for counter, label, closed in _COUNTED.get(worker, ()):
         for name in names[label]:

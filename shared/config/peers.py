@@ -46,6 +46,7 @@ class Source(Table):
         issuer: the domain of its patient IDs, for pseudonyms.
         quiet: when a part of its closes; None means [ingress]'s.
         quiet_after_release: likewise.
+        on_changed: what happens to other content under a known SOP Instance UID; None means [relay]'s.
     """
 
     name: Name
@@ -56,6 +57,7 @@ class Source(Table):
     issuer: Constant | None = None
     quiet: Duration | None = None
     quiet_after_release: Duration | None = None
+    on_changed: Literal["forward", "hold"] | None = None
 
 
 class Retry(Table):
