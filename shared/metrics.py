@@ -45,6 +45,11 @@ DELIVERIES = Counter("dcmrelay_deliveries_total", "Deliveries settled, by outcom
 KEPT_NOTHING = Counter(
     "dcmrelay_not_kept_total", "Instances a destination answered with success and does not have.", ["destination"]
 )
+COMMITMENTS = Counter(
+    "dcmrelay_commitments_total",
+    "Storage commitment asked for by a source, and what became of it.",
+    ["source", "outcome"],
+)
 RETRIES = Counter("dcmrelay_retries_total", "Tries that failed and will be repeated.", ["stage"])
 DEAD_LETTERS = Counter("dcmrelay_dead_letters_total", "Parts and deliveries that became dead letters.", ["class"])
 STEP_SECONDS = Histogram(
@@ -102,6 +107,7 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
         (INSTANCES_RECEIVED, "source", {"outcome": ("stored", "A700", "A900", "C000")}),
         (BYTES_RECEIVED, "source", {}),
         (PARTS_COMPLETED, "source", {}),
+        (COMMITMENTS, "source", {"outcome": ("asked", "refused")}),
     ),
     "router": ((PARTS_ROUTED, "route", {}), (CHECK_FAILURES, "check", {"outcome": ("held", "warned")})),
     "anonymizer": ((INSTANCES_RENDERED, "profile", {"outcome": ("made", "held", "dropped")}),),
@@ -112,7 +118,10 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
         (KEPT_NOTHING, "destination", {}),
         (DELIVERIES, "destination", {"outcome": ("delivered", "dropped", "dead_letter")}),
     ),
-    "janitor": ((DELIVERIES, "destination", {"outcome": ("failed",)}),),
+    "janitor": (
+        (DELIVERIES, "destination", {"outcome": ("failed",)}),
+        (COMMITMENTS, "source", {"outcome": ("committed", "partial", "unanswered")}),
+    ),
 }
 _STAGES = {"router": "route", "anonymizer": "render", "sender": "send"}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.config.askable import faults_of
 from shared.config.callers import are_alike
+from shared.config.committing import commitment_errors
 from shared.config.matching import STUDY_KEYS
 from shared.config.model import Config
 from shared.config.problems import Problem, at, within
@@ -36,6 +37,7 @@ def errors_of(config: Config, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
         *_alike(config),
         *_certificates(config),
         *_retries(config),
+        *commitment_errors(config),
         *_matches(config),
         *_dates(config),
         *(problem for route in config.routes for problem in _route(config, route)),
