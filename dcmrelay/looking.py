@@ -29,10 +29,7 @@ def status(config: Config, *, json: bool) -> int:
         say("Nobody is needed.")
     say(_summary(health))
     for name, circuit in health.circuits.items():
-        why = f" ({circuit.why})" if circuit.why else ""
-        say(
-            f"{name}: takes nothing since {circuit.since.isoformat(timespec='minutes')}{why}; only a probe goes out; `dcmrelay echo {name}`"
-        )
+        say(one_line(f"{name}: {circuit.sentence}; `dcmrelay echo {name}`"))
     for name, pause in health.pauses.items():
         say(one_line(f"{name}: {pause.sentence}; `dcmrelay resume {name}` ends it"))
     if rows:
