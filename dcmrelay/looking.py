@@ -31,9 +31,7 @@ def status(config: Config, *, json: bool) -> int:
         say("Nobody is needed.")
     say(_summary(health))
     for name, circuit in health.circuits.items():
-        why = f" ({circuit.why})" if circuit.why else ""
-        since = circuit.since.isoformat(timespec="minutes")
-        say(one_line(f"{name}: takes nothing since {since}{why}; only a probe goes out; `dcmrelay echo {name}`"))
+        say(one_line(f"{name}: {circuit.sentence}; `dcmrelay echo {name}`"))
     for line in _of_commitment(config, attach(config)):
         say(line)
     for name, pause in health.pauses.items():

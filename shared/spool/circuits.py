@@ -31,6 +31,14 @@ class Circuit:
     since: datetime
     why: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """Such as `takes nothing since 2026-03-04T02:13+00:00 (no answer), only a probe goes out now and then`."""
+        why = f" ({self.why})" if self.why else ""
+        return (
+            f"takes nothing since {self.since.isoformat(timespec='minutes')}{why}, only a probe goes out now and then"
+        )
+
 
 def circuit_open_since(spool: Spool, destination: str) -> datetime | None:
     """Since when nothing but probes goes to a destination; None when work goes out as it comes.

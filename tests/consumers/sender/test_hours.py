@@ -1,13 +1,14 @@
 """When a destination is sent to, and how fast, by its calendars."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from consumers.sender.hours import hours_of, rate_of
+from consumers.sender.hours import SendingHours, hours_of, rate_of
 from shared.spool.circuits import Circuit, circuit_open_since, put_circuit
-from tests.consumers.bench import Bench, bench, data_set
+from tests.consumers.bench import RELAY, Bench, bench, data_set
 from tests.consumers.sender.peer import ABORT, Peer, after, aimed, listening, sender
 
 OFFICE = """
@@ -23,8 +24,9 @@ def relay(tmp_path: Path) -> Bench:
     return bench(tmp_path)
 
 
-def ours(relay: Bench, port: int, more: str) -> tuple[object, object]:
-    aimed(relay, port, more + OFFICE)
+def ours(relay: Bench, port: int, more: str) -> tuple[SendingHours, Callable[[datetime], float | None]]:
+    text = RELAY.replace("[relay]", '[relay]\ntimezone = "UTC"').replace("port = 104\n", f"port = {port}\n{more}\n")
+    relay.configure(text + OFFICE + '[[route]]\nname = "all"\nto = ["reading"]\n')
     destination = relay.config.destination("archive")
     assert destination is not None
     return hours_of(relay.config, destination), rate_of(relay.config, destination)
@@ -42,7 +44,6 @@ def test_the_first_rate_whose_calendar_is_open_counts(
     relay: Bench, max_rate: str, by_day: float, by_night: float | None
 ) -> None:
     _, rate = ours(relay, 104, f"max_rate = {max_rate}")
-    assert callable(rate)
     assert (rate(AT_NOON), rate(AT_NIGHT)) == (by_day, by_night)
 
 
