@@ -1,7 +1,9 @@
 """A source that asks for storage commitment is told what is safe: by a pynetdicom modality that asks our ingress."""
 
+import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from shared.spool.parts import read_part
 from tests.consumers.bench import RELAY, Bench, bench, data_set
 from tests.consumers.sender.peer import QUICK
 from tests.modality import Modality, asked, committed, failed, listening, request_of
+from tests.peers import free_port, orthanc
+from tests.support import eventually
 
 ROUTE = '[[route]]\nname = "all"\nto = ["archive"]\n'
 CT = str(CTImageStorage)
@@ -40,6 +44,13 @@ def relay(tmp_path: Path, modality: Modality) -> Bench:
 
 @pytest.fixture
 def port(relay: Bench) -> Iterator[int]:
+    with serving(relay) as ours:
+        yield ours
+
+
+@contextmanager
+def serving(relay: Bench) -> Iterator[int]:
+    """Runs our ingress; its port."""
     service = Storing(relay.spool, relay.config, OpenParts(), "i0")
     listener = Listener(
         [("127.0.0.1", 0)],
@@ -50,9 +61,11 @@ def port(relay: Bench) -> Iterator[int]:
     )
     thread = threading.Thread(target=listener.serve)
     thread.start()
-    yield listener.addresses[0][1]
-    listener.close()
-    thread.join()
+    try:
+        yield listener.addresses[0][1]
+    finally:
+        listener.close()
+        thread.join()
 
 
 def received(relay: Bench, *numbers: int, deliver: bool = True) -> str:
@@ -189,6 +202,25 @@ def test_a_source_without_commitment_is_refused_the_context_and_named(relay: Ben
     assert asked(port, request_of("1.9.1", *refs(1)), calling="MR1") is None
     assert refused_lately(relay.spool, "mr-1")
     assert not refused_lately(relay.spool, "ct-1")
+
+
+def test_orthanc_asks_and_is_told(tmp_path: Path) -> None:
+    relay, orthancs = bench(tmp_path), free_port()
+    text = RELAY.replace(
+        'ae_title = "CT1"\n', f'ae_title = "CT1"\ncommitment = {{ by = "archive", port = {orthancs} }}\n'
+    )
+    relay.configure(text + ROUTE)
+    received(relay, 1)
+    with serving(relay) as port:
+        known = {"relay": {"AET": "DCMRELAY", "Host": "127.0.0.1", "Port": port, "AllowStorageCommitment": True}}
+        with orthanc(tmp_path, "CT1", DicomPort=orthancs, DicomModalities=known) as pacs:
+            question = json.dumps({"DicomInstances": [{"SOPClassUID": CT, "SOPInstanceUID": uid(1)}]}).encode()
+            answer = json.loads(pacs.ask("POST", "/modalities/relay/storage-commitment", question))
+            eventually(lambda: len(list(active_commitments(relay.spool))) == 1 or None)
+            look(relay, looking(relay))
+            report = json.loads(pacs.get(answer["Path"]))
+    assert report["Status"] == "Success"
+    assert [it["SOPInstanceUID"] for it in report["Success"]] == [uid(1)]
 
 
 def test_with_verify_only_what_was_found_there_is_committed(relay: Bench, port: int, modality: Modality) -> None:
