@@ -1,5 +1,6 @@
 """A source that asks for storage commitment is told what is safe: by a pynetdicom modality that asks our ingress."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pydicom.uid import CTImageStorage, MRImageStorage
 from consumers.janitor.commitment import Committer
 from consumers.janitor.committing import Committing
 from consumers.janitor.safety import Standing, failures, may_change
+from dcmrelay import looking as looking_at
 from producers.ingress.committing import Committing as IngressCommitting
 from producers.ingress.parts import OpenParts
 from producers.ingress.storing import Storing
@@ -20,6 +22,7 @@ from shared.dimse import Listener
 from shared.outcomes import Done
 from shared.spool.commitments import active_commitments, received_name, refused_lately
 from shared.spool.parts import read_part
+from shared.spool.spool import Spool
 from tests.consumers.bench import RELAY, Bench, bench, data_set
 from tests.consumers.sender.peer import QUICK
 from tests.modality import Modality, asked, committed, failed, listening, request_of
@@ -184,6 +187,63 @@ def test_a_modality_that_does_not_take_the_answer_is_told_the_same_again(
     look(relay, ours)
     assert [failed(ds) for _, ds in modality.heard] == [{uid(2): 0x0110}] * 2
     assert not list(active_commitments(relay.spool))
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_killed_at_any_durable_step_the_modality_is_told_all_the_same(
+    relay: Bench, port: int, modality: Modality
+) -> None:
+    received(relay, 1)
+    for step in range(12):
+        asked(port, request_of(f"1.9.{step}", *refs(1)))
+        left = [step]
+
+        def kill(_what: str, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+
+        dying = Spool(relay.spool.store.root, clock=lambda: relay.now, step=kill)
+        committer = Committer(dying, relay.config, QUICK)
+        relay.now += timedelta(minutes=1)
+        with contextlib.suppress(Killed):
+            Committing(dying, committer, timedelta(days=7), relay.stopping, monotonic=lambda: 0.0).look()
+        ours = looking(relay)
+        look(relay, ours, timedelta(minutes=6))  # the lease of who was killed has run out
+        look(relay, ours)
+        told = [ds for _, ds in modality.heard if ds.TransactionUID == f"1.9.{step}"]
+        assert 1 <= len(told) <= 2
+        assert all(committed(ds) == {uid(1)} for ds in told)
+        assert not list(active_commitments(relay.spool))
+
+
+def test_status_names_who_asks_in_vain_and_who_could_not_be_told(relay: Bench, port: int, modality: Modality) -> None:
+    received(relay, 1)
+    asked(port, request_of("1.9.1", *refs(1)))
+    asked(port, request_of("1.9.1", *refs(1)), calling="MR1")
+    modality.status = 0x0110
+    look(relay, looking(relay))
+    lines = looking_at.commitment_lines(relay.config, relay.spool)
+    assert lines == [
+        'mr-1 asks for storage commitment; add commitment = { by = "...", port = ... } to its [[source]]',
+        (
+            "ct-1 could not yet be told what is safe (storage commitment was answered with 0110): "
+            "check host and port of its commitment"
+        ),
+    ]
+
+
+def test_an_answered_request_goes_with_retention(relay: Bench, port: int, modality: Modality) -> None:
+    received(relay, 1)
+    asked(port, request_of("1.9.1", *refs(1)))
+    ours = looking(relay)
+    look(relay, ours)
+    assert len(relay.spool.commitments.ids()) == 1
+    look(relay, ours, timedelta(days=8))
+    assert relay.spool.commitments.ids() == []
 
 
 def test_two_janitors_say_it_once(relay: Bench, port: int, modality: Modality) -> None:
