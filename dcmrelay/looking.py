@@ -8,6 +8,7 @@ from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
+from shared.spool.circuits import newest_circuit
 from shared.spool.commitments import active_commitments, refused_lately
 from shared.spool.damage import damages
 from shared.spool.pauses import pause_in_force
@@ -29,6 +30,10 @@ def status(config: Config, *, json: bool) -> int:
     if not problems:
         say("Nobody is needed.")
     say(_summary(health))
+    for name, circuit in health.circuits.items():
+        why = f" ({circuit.why})" if circuit.why else ""
+        since = circuit.since.isoformat(timespec="minutes")
+        say(one_line(f"{name}: takes nothing since {since}{why}; only a probe goes out; `dcmrelay echo {name}`"))
     for line in commitment_lines(config, attach(config)):
         say(line)
     for name, pause in health.pauses.items():
@@ -93,6 +98,11 @@ def _health(config: Config, spool: Spool) -> views.Health:
         letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),
         owners={it.name: reading.owner_alive(spool, it.name) for it in config.destinations},
         alert_after={it.name: it.alert_after for it in config.destinations},
+        circuits={
+            it.name: found
+            for it in config.destinations
+            if (found := newest_circuit(spool, it.name)) is not None and found.open
+        },
         pauses={it.name: pause for it in config.destinations if (pause := pause_in_force(spool, it.name))},
     )
 

@@ -21,6 +21,8 @@ def references_in(raw: Raw) -> Iterator[Problem]:
         for name, times in Counter(_names(raw.get(section))).items():
             if times > 1:
                 yield at(section, name, "name", f"{shown(name)} is used {times} times; names must differ")
+    for name, destination in _named(raw.get("destination")):
+        yield from _unknown_calendars(name, destination, raw)
     for section in ("check", "route"):
         for name, table in _named(raw.get(section)):
             yield from _unknown_sources(section, name, table, raw)
@@ -28,6 +30,18 @@ def references_in(raw: Raw) -> Iterator[Problem]:
         yield from _unknown_names(name, route, raw)
     for name, source in _named(raw.get("source")):
         yield from _unknown_committer(name, source, raw)
+
+
+def _unknown_calendars(destination: str, table: Raw, raw: Raw) -> Iterator[Problem]:
+    rates = table.get("max_rate")
+    listed = enumerate(rates if isinstance(rates, list) else [], 1)
+    used = [("send_during", table.get("send_during"))]
+    used += [(f"max_rate[{n}].during", rate.get("during")) for n, rate in listed if isinstance(rate, dict)]
+    configured = list(_names(raw.get("calendar")))
+    for key, name in used:
+        if isinstance(name, str) and name not in configured:
+            text = f"calendar {shown(name)} is not configured{_remedy(name, 'calendar', configured)}"
+            yield at("destination", destination, key, text)
 
 
 def _unknown_names(route: str, table: Raw, raw: Raw) -> Iterator[Problem]:

@@ -33,10 +33,9 @@ from shared.dimse.terms import (
     Proposal,
     Rejection,
     Timeouts,
-    is_conformant_uid,
-    is_uid,
 )
 from shared.dimse.tls import TlsFiles, TlsPeer
+from shared.uids import is_conformant_uid, is_uid
 
 __all__ = [
     "CALLED_NOT_RECOGNIZED",

@@ -11,8 +11,8 @@ from typing import Protocol
 from shared.dimse.elements import Elements, Value
 from shared.dimse.negotiation import COMMITMENT, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from shared.dimse.service import Session_contra
-from shared.dimse.terms import is_uid
 from shared.errors import ProtocolError
+from shared.uids import is_uid
 
 WELL_KNOWN_INSTANCE = "1.2.840.10008.1.20.1.1"
 COMMITMENT_CONTEXT = (COMMITMENT, IMPLICIT_LITTLE_ENDIAN)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from struct import unpack_from
 
-from shared.dimse.terms import is_uid
 from shared.errors import ProtocolError
+from shared.uids import is_uid
 
 MOST_CONTEXTS = 128
 MOST_TRANSFER_SYNTAXES = 64

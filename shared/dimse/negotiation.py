@@ -13,7 +13,8 @@ from functools import lru_cache
 from pydicom.uid import UID
 
 from shared.dimse.items import ProposedContext
-from shared.dimse.terms import VERIFICATION, is_conformant_uid
+from shared.dimse.terms import VERIFICATION
+from shared.uids import is_conformant_uid
 
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"

@@ -37,10 +37,10 @@ from shared.dimse.terms import (
     Proposal,
     Rejection,
     Timeouts,
-    is_uid,
 )
 from shared.dimse.wire import ASSOCIATE_RQ, Wire
 from shared.errors import PeerError, PeerTimeoutError, ProtocolError, StorageError
+from shared.uids import is_uid
 
 _LINGER_SECONDS = 1.0
 _PROMPT_ECHOES, _ECHO_PAUSE_SECONDS = 100, 0.01

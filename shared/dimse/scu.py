@@ -15,7 +15,7 @@ from shared.dimse.commands import C_ECHO_RSP, C_STORE_RSP, Command, echo_request
 from shared.dimse.conversation import Conversation, abort
 from shared.dimse.items import MOST_CONTEXTS, ProposedContext, Roles
 from shared.dimse.negotiation import DEFLATED
-from shared.dimse.terms import OUR_MAX_PDU, VERIFICATION, Rejection, Timeouts, is_conformant_uid
+from shared.dimse.terms import OUR_MAX_PDU, VERIFICATION, Rejection, Timeouts
 from shared.dimse.tls import TlsPeer
 from shared.dimse.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, RELEASE_RP, RELEASE_RQ, Piece, Wire
 from shared.errors import (
@@ -26,6 +26,7 @@ from shared.errors import (
     ProtocolError,
     StorageError,
 )
+from shared.uids import is_conformant_uid
 
 # Small, so that the peer receives one while we read the next.
 _BLOCK = 64 << 10
