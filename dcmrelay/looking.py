@@ -32,7 +32,7 @@ def status(config: Config, *, json: bool) -> int:
     say(_summary(health))
     for name, circuit in health.circuits.items():
         say(one_line(f"{name}: {circuit.sentence}; `dcmrelay echo {name}`"))
-    for line in _of_commitment(config, attach(config)):
+    for line in commitment_lines(config, attach(config)):
         say(line)
     for name, pause in health.pauses.items():
         say(one_line(f"{name}: {pause.sentence}; `dcmrelay resume {name}` ends it"))
@@ -41,7 +41,7 @@ def status(config: Config, *, json: bool) -> int:
     return int(bool(problems))
 
 
-def _of_commitment(config: Config, spool: Spool) -> list[str]:
+def commitment_lines(config: Config, spool: Spool) -> list[str]:
     """Sources that ask for storage commitment in vain, and requests that could not be answered."""
     lines = [
         f'{it.name} asks for storage commitment; add commitment = {{ by = "...", port = ... }} to its [[source]]'

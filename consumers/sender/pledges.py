@@ -125,7 +125,7 @@ class _Here:
     def takes_commitment(self, session: str) -> bool:
         return bool(session)
 
-    def commitment_asked(self, session: str, request: CommitmentRequest) -> int:
+    def commitment_asked(self, session: str, request: CommitmentRequest) -> int:  # noqa: ARG002  (nobody may ask here)
         return NOT_AUTHORIZED
 
     def commitment_reported(self, session: str, report: CommitmentReport) -> int:

@@ -1,7 +1,10 @@
 """A source that asks for storage commitment is told what is safe: by a pynetdicom modality that asks our ingress."""
 
+import contextlib
+import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from pydicom.uid import CTImageStorage, MRImageStorage
 from consumers.janitor.commitment import Committer
 from consumers.janitor.committing import Committing
 from consumers.janitor.safety import Standing, failures, may_change
+from dcmrelay import looking as looking_at
 from producers.ingress.committing import Committing as IngressCommitting
 from producers.ingress.parts import OpenParts
 from producers.ingress.storing import Storing
@@ -18,9 +22,12 @@ from shared.dimse import Listener
 from shared.outcomes import Done
 from shared.spool.commitments import active_commitments, received_name, refused_lately
 from shared.spool.parts import read_part
+from shared.spool.spool import Spool
 from tests.consumers.bench import RELAY, Bench, bench, data_set
 from tests.consumers.sender.peer import QUICK
 from tests.modality import Modality, asked, committed, failed, listening, request_of
+from tests.peers import free_port, orthanc
+from tests.support import eventually
 
 ROUTE = '[[route]]\nname = "all"\nto = ["archive"]\n'
 CT = str(CTImageStorage)
@@ -40,6 +47,13 @@ def relay(tmp_path: Path, modality: Modality) -> Bench:
 
 @pytest.fixture
 def port(relay: Bench) -> Iterator[int]:
+    with serving(relay) as ours:
+        yield ours
+
+
+@contextmanager
+def serving(relay: Bench) -> Iterator[int]:
+    """Runs our ingress; its port."""
     service = Storing(relay.spool, relay.config, OpenParts(), "i0")
     listener = Listener(
         [("127.0.0.1", 0)],
@@ -50,9 +64,11 @@ def port(relay: Bench) -> Iterator[int]:
     )
     thread = threading.Thread(target=listener.serve)
     thread.start()
-    yield listener.addresses[0][1]
-    listener.close()
-    thread.join()
+    try:
+        yield listener.addresses[0][1]
+    finally:
+        listener.close()
+        thread.join()
 
 
 def received(relay: Bench, *numbers: int, deliver: bool = True) -> str:
@@ -173,6 +189,63 @@ def test_a_modality_that_does_not_take_the_answer_is_told_the_same_again(
     assert not list(active_commitments(relay.spool))
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_killed_at_any_durable_step_the_modality_is_told_all_the_same(
+    relay: Bench, port: int, modality: Modality
+) -> None:
+    received(relay, 1)
+    for step in range(12):
+        asked(port, request_of(f"1.9.{step}", *refs(1)))
+        left = [step]
+
+        def kill(_what: str, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+
+        dying = Spool(relay.spool.store.root, clock=lambda: relay.now, step=kill)
+        committer = Committer(dying, relay.config, QUICK)
+        relay.now += timedelta(minutes=1)
+        with contextlib.suppress(Killed):
+            Committing(dying, committer, timedelta(days=7), relay.stopping, monotonic=lambda: 0.0).look()
+        ours = looking(relay)
+        look(relay, ours, timedelta(minutes=6))  # the lease of who was killed has run out
+        look(relay, ours)
+        told = [ds for _, ds in modality.heard if ds.TransactionUID == f"1.9.{step}"]
+        assert 1 <= len(told) <= 2
+        assert all(committed(ds) == {uid(1)} for ds in told)
+        assert not list(active_commitments(relay.spool))
+
+
+def test_status_names_who_asks_in_vain_and_who_could_not_be_told(relay: Bench, port: int, modality: Modality) -> None:
+    received(relay, 1)
+    asked(port, request_of("1.9.1", *refs(1)))
+    asked(port, request_of("1.9.1", *refs(1)), calling="MR1")
+    modality.status = 0x0110
+    look(relay, looking(relay))
+    lines = looking_at.commitment_lines(relay.config, relay.spool)
+    assert lines == [
+        'mr-1 asks for storage commitment; add commitment = { by = "...", port = ... } to its [[source]]',
+        (
+            "ct-1 could not yet be told what is safe (storage commitment was answered with 0110): "
+            "check host and port of its commitment"
+        ),
+    ]
+
+
+def test_an_answered_request_goes_with_retention(relay: Bench, port: int, modality: Modality) -> None:
+    received(relay, 1)
+    asked(port, request_of("1.9.1", *refs(1)))
+    ours = looking(relay)
+    look(relay, ours)
+    assert len(relay.spool.commitments.ids()) == 1
+    look(relay, ours, timedelta(days=8))
+    assert relay.spool.commitments.ids() == []
+
+
 def test_two_janitors_say_it_once(relay: Bench, port: int, modality: Modality) -> None:
     received(relay, 1)
     asked(port, request_of("1.9.1", *refs(1)))
@@ -189,6 +262,25 @@ def test_a_source_without_commitment_is_refused_the_context_and_named(relay: Ben
     assert asked(port, request_of("1.9.1", *refs(1)), calling="MR1") is None
     assert refused_lately(relay.spool, "mr-1")
     assert not refused_lately(relay.spool, "ct-1")
+
+
+def test_orthanc_asks_and_is_told(tmp_path: Path) -> None:
+    relay, orthancs = bench(tmp_path), free_port()
+    text = RELAY.replace(
+        'ae_title = "CT1"\n', f'ae_title = "CT1"\ncommitment = {{ by = "archive", port = {orthancs} }}\n'
+    )
+    relay.configure(text + ROUTE)
+    received(relay, 1)
+    with serving(relay) as port:
+        known = {"relay": {"AET": "DCMRELAY", "Host": "127.0.0.1", "Port": port, "AllowStorageCommitment": True}}
+        with orthanc(tmp_path, "CT1", DicomPort=orthancs, DicomModalities=known) as pacs:
+            question = json.dumps({"DicomInstances": [{"SOPClassUID": CT, "SOPInstanceUID": uid(1)}]}).encode()
+            answer = json.loads(pacs.ask("POST", "/modalities/relay/storage-commitment", question))
+            eventually(lambda: len(list(active_commitments(relay.spool))) == 1 or None)
+            look(relay, looking(relay))
+            report = json.loads(pacs.get(answer["Path"]))
+    assert report["Status"] == "Success"
+    assert [it["SOPInstanceUID"] for it in report["Success"]] == [uid(1)]
 
 
 def test_with_verify_only_what_was_found_there_is_committed(relay: Bench, port: int, modality: Modality) -> None:

@@ -50,6 +50,31 @@ BAD = [
         "profile 'p' key objects.dose: 'dose' is not known here; did you mean 'dose_sr'?",
     ),
     ('[spool]\n"a\\nb" = 1', "[spool] key 'a\\nb': is not known here; known are retention, optional_max, scrub_rate"),
+    # storage commitment
+    (
+        S + 'commitment = { by = "archve" }',
+        "source 's' key commitment.by: destination 'archve' is not configured; did you mean 'archive'?",
+    ),
+    (
+        S + 'commitment = { by = "archive" }' + "\n" + D,
+        "source 's' key commitment.by: no route without a profile brings what 's' sends to 'archive'; add one",
+    ),
+    (
+        S + 'commitment = { by = "d" }\n' + D + "deidentified_only = true",
+        "source 's' key commitment.by: 'd' takes nothing as it was received; name a destination that keeps the originals",
+    ),
+    (
+        S + 'commitment = { by = "archive", at = 1 }\n' + TO,
+        "source 's' key commitment.at: is not known here; known are by, within, port, host, ae_title, tls",
+    ),
+    (
+        S + 'commitment = { by = "archive", tls = { name = "x", ca = "a", key = "k" } }\n' + TO,
+        "source 's' key commitment.tls.certificate: is missing; add it, or remove commitment.tls.key",
+    ),
+    (
+        D + 'verify = "storage-commitment"\ncalling_ae_title = "{source}"',
+        'destination \'d\' key calling_ae_title: cannot be "{source}" with verify = "storage-commitment", as the answer comes to that AE title; write one, or verify = "c-find"',
+    ),
     # names, titles, addresses, times
     (
         D.replace('"d"', '"D_1"'),
