@@ -33,6 +33,40 @@ from shared.config.values import parse_rate, shown
 HEXADECIMAL_DIGITS_OF_IDENTITY = 16
 
 
+class DestinationTls(Table):
+    """[destination.tls]: whom the peer's certificate must show; `certificate` and `key` are ours, both or neither.
+
+    Args:
+        name: host name or IP address that the certificate is for, or its fingerprint ("sha256:...").
+        ca: who may have issued it, or the certificate itself.
+    """
+
+    name: PeerName
+    ca: FilePath
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+
+
+class Commitment(Table):
+    """Commitment of a [[source]]: it may ask whether its instances are safe, and may delete them when they are.
+
+    Args:
+        by: the destination that has to have them.
+        within: what it has not by then, counted from the request, is answered as failed.
+        port: where the source listens for the answer.
+        host: likewise; None: at the address that it asked from.
+        ae_title: likewise; None: under the AE title that it asked with.
+        tls: whom it shows where it listens; None: plain.
+    """
+
+    by: Name
+    within: Duration = timedelta(hours=24)
+    port: Port = 104
+    host: Host | None = None
+    ae_title: AeTitle | None = None
+    tls: DestinationTls | None = None
+
+
 class Source(Table):
     """[[source]]: who may send.
 
@@ -46,6 +80,8 @@ class Source(Table):
         issuer: the domain of its patient IDs, for pseudonyms.
         quiet: when a part of its closes; None means [ingress]'s.
         quiet_after_release: likewise.
+        on_changed: what happens to other content under a known SOP Instance UID; None means [relay]'s.
+        commitment: who answers for the safety of its instances; None: nobody, and storage commitment is refused.
     """
 
     name: Name
@@ -56,6 +92,8 @@ class Source(Table):
     issuer: Constant | None = None
     quiet: Duration | None = None
     quiet_after_release: Duration | None = None
+    on_changed: Literal["forward", "hold"] | None = None
+    commitment: Commitment | None = None
 
 
 class Retry(Table):
@@ -88,20 +126,6 @@ def _rates(value: object) -> object:
     if not value:
         raise ValueError('an empty list limits nothing; leave the key out, or write a rate such as "160Mbit/s"')
     return tuple(value)
-
-
-class DestinationTls(Table):
-    """[destination.tls]: whom the peer's certificate must show; `certificate` and `key` are ours, both or neither.
-
-    Args:
-        name: host name or IP address that the certificate is for, or its fingerprint ("sha256:...").
-        ca: who may have issued it, or the certificate itself.
-    """
-
-    name: PeerName
-    ca: FilePath
-    certificate: FilePath | None = None
-    key: FilePath | None = None
 
 
 class Destination(Table):

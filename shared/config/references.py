@@ -28,6 +28,8 @@ def references_in(raw: Raw) -> Iterator[Problem]:
             yield from _unknown_sources(section, name, table, raw)
     for name, route in _named(raw.get("route")):
         yield from _unknown_names(name, route, raw)
+    for name, source in _named(raw.get("source")):
+        yield from _unknown_committer(name, source, raw)
 
 
 def _unknown_calendars(destination: str, table: Raw, raw: Raw) -> Iterator[Problem]:
@@ -49,6 +51,14 @@ def _unknown_names(route: str, table: Raw, raw: Raw) -> Iterator[Problem]:
             yield at(
                 "route", route, key, f"{section} {shown(name)} is not configured{_remedy(name, section, configured)}"
             )
+
+
+def _unknown_committer(source: str, table: Raw, raw: Raw) -> Iterator[Problem]:
+    commitment, configured = table.get("commitment"), list(_names(raw.get("destination")))
+    by = commitment.get("by") if isinstance(commitment, dict) else None
+    if isinstance(by, str) and by not in configured:
+        text = f"destination {shown(by)} is not configured{_remedy(by, 'destination', configured)}"
+        yield at("source", source, "commitment.by", text)
 
 
 def _used(route: Raw) -> Iterator[tuple[str, str, str]]:
