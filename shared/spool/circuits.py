@@ -33,11 +33,9 @@ class Circuit:
 
     @property
     def sentence(self) -> str:
-        """Such as `takes nothing since 2026-03-04T02:13+00:00 (no answer), only a probe goes out now and then`."""
+        """Such as `takes nothing since 2026-03-04T02:13+00:00 (no answer), only a probe goes out`."""
         why = f" ({self.why})" if self.why else ""
-        return (
-            f"takes nothing since {self.since.isoformat(timespec='minutes')}{why}, only a probe goes out now and then"
-        )
+        return f"takes nothing since {self.since.isoformat(timespec='minutes')}{why}, only a probe goes out"
 
 
 def circuit_open_since(spool: Spool, destination: str) -> datetime | None:
