@@ -1,6 +1,6 @@
 """The workers of one relay, each a process, started again at once when it ends: what a service manager does.
 
-`dcmrelay up` waits longer and longer between starts of a worker that dies again and again; a campaign has no time for it.
+`dcmrelay up` waits longer and longer between starts of a worker that dies again and again; a campaign has no time.
 """
 
 import contextlib
@@ -18,7 +18,16 @@ from tests.system.relay import PROJECT, Relay
 
 WORKERS = ("ingress", "router", "anonymizer", "janitor", "ledger", "sender archive neuro", "sender reading backup")
 # As with a disk that says that it has written and has not: what a power cut then takes is the control of that trial.
-UNSYNCED = ("-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:retval=0")
+UNSYNCED = (
+    "-f",
+    "--seccomp-bpf",
+    "-o",
+    "/dev/null",
+    "-e",
+    "trace=fsync,fdatasync",
+    "-e",
+    "inject=fsync,fdatasync:retval=0",
+)
 
 
 class Crew:

@@ -18,7 +18,18 @@ from tests.campaign.volume import full
 from tests.peers import run_tool, tool
 
 Fault = Callable[[Site, random.Random, int], dict[str, int]]
-CALLS = ("openat", "write", "fsync", "linkat", "unlink", "sendmsg,sendto", "close", "mkdir", "getdents64", "read,recvfrom")
+CALLS = (
+    "openat",
+    "write",
+    "fsync",
+    "linkat",
+    "unlink",
+    "sendmsg,sendto",
+    "close",
+    "mkdir",
+    "getdents64",
+    "read,recvfrom",
+)
 
 
 def kills(site: Site, rng: random.Random, many: int) -> dict[str, int]:
@@ -124,7 +135,10 @@ def alarms(site: Site, rng: random.Random, many: int) -> dict[str, int]:
     """RabbitMQ raises its memory alarm, then its disk alarm, and blocks whoever publishes."""
     for number in range(many):
         memory = number % 2 == 0
-        _ctl(site, *(("set_vm_memory_high_watermark", "0.000001") if memory else ("set_disk_free_limit", "900TB")))
+        _ctl(
+            site,
+            *(("set_vm_memory_high_watermark", "0.000001") if memory else ("set_disk_free_limit", "900000000000000")),
+        )
         try:
             _goes_on(site, rng.uniform(3, 5))
         finally:
@@ -136,7 +150,7 @@ def _ctl(site: Site, *words: str) -> None:
     settings = site.broker.settings
     environment = {
         "HOME": str(site.broker.directory / "home"), "RABBITMQ_NODENAME": "dcmrelay@localhost",
-        "RABBITMQ_CTL_ERL_ARGS": f"-start_epmd false -erl_epmd_port {settings.distribution_port}",
+        "RABBITMQ_CTL_ERL_ARGS": f"-dist_listen false -start_epmd false -erl_epmd_port {settings.distribution_port}",
     }  # fmt: skip
     old = {key: os.environ.get(key) for key in environment}
     os.environ.update(environment)

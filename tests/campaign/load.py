@@ -75,9 +75,7 @@ def study(source: str, count: int) -> list[Sent]:
     head = TEMPLATE[:-_PIXELS].replace(_STUDY.encode(), f"{ROOT}1.{numbers[0]}".encode())
     head = head.replace(_SERIES.encode(), f"{ROOT}2.{numbers[1]}".encode())
     uids = [f"{ROOT}3.{number}" for number in numbers[2:]]
-    return [
-        Sent(source, uid, head.replace(_INSTANCE.encode(), uid.encode()) + os.urandom(_PIXELS)) for uid in uids
-    ]
+    return [Sent(source, uid, head.replace(_INSTANCE.encode(), uid.encode()) + os.urandom(_PIXELS)) for uid in uids]
 
 
 class Load:

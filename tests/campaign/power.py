@@ -28,7 +28,13 @@ def power(site: Site, rng: random.Random, many: int) -> dict[str, int]:
         power_cut(site.image, copy)
         site.crew.signal_all(signal.SIGCONT)
         cuts.append((copy, known))
-    counts = {"images": many, "image_acknowledged": 0, "image_lost": 0, "image_damaged": 0, "image_unreadable_records": 0}
+    counts = {
+        "images": many,
+        "image_acknowledged": 0,
+        "image_lost": 0,
+        "image_damaged": 0,
+        "image_unreadable_records": 0,
+    }
     for copy, known in cuts:
         lost, damaged, unreadable = _look(copy, known, site.folder / "cut")
         counts["image_acknowledged"] += len(known)

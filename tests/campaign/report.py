@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 _COUNTS = ("acknowledged", "arrived", "lost", "corrupt", "wrong_form", "wrong_place", "duplicated", "manual")
+_HEAD = (
+    "| kind | trials | faults | acknowledged | arrived | lost | corrupt | wrong form | wrong place | duplicated "
+    "| by hand | recovery, s: median, most | not ended |"
+)
 
 
 def table(rows: Iterable[dict[str, Any]]) -> str:
@@ -16,18 +20,24 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
     whole = [row for row in found if "failed" not in row]
     kinds = sorted({row["kind"] for row in found})
     lines = [
-        "| kind | trials | faults | acknowledged | arrived | lost | corrupt | wrong form | wrong place | duplicated "
-        "| by hand | recovery, s: median, most | not ended |",
+        _HEAD,
         "|---" * 13 + "|",
     ]
     for kind in kinds:
         these = [row for row in whole if row["kind"] == kind]
         lines.append(_line(kind, these, sum(row["kind"] == kind for row in found) - len(these)))
     counted = [row for row in whole if row["kind"] != "power-control"]
-    lines.append(_line("**all but the control**", counted, len([r for r in found if r["kind"] != "power-control"]) - len(counted)))
+    lines.append(
+        _line(
+            "**all but the control**", counted, len([r for r in found if r["kind"] != "power-control"]) - len(counted)
+        )
+    )
     acknowledged, lost = sum(row["acknowledged"] for row in counted), sum(row["lost"] for row in counted)
     if acknowledged and not lost:
-        lines += ["", f"No loss among {acknowledged}: at 95 % confidence fewer than {3 / acknowledged:.1e} of what is acknowledged (3/N)."]
+        lines += [
+            "",
+            f"No loss among {acknowledged}: fewer than {3 / acknowledged:.1e} of what is acknowledged, at 95 % (3/N).",
+        ]
     commits = ", ".join(sorted({row["commit"] for row in found}))
     days = sorted({row["at"][:10] for row in found})
     lines += ["", f"Commits: {commits}. Days: {', '.join(days)}."]

@@ -62,9 +62,7 @@ class Site:
 
 
 @contextmanager
-def site(
-    broker: PrivateBroker, *, synced: bool = True, heartbeat: int = 4
-) -> Iterator[Site]:
+def site(broker: PrivateBroker, *, synced: bool = True, heartbeat: int = 4) -> Iterator[Site]:
     """A running relay under load; everything of it is gone afterwards.
 
     Args:
@@ -72,7 +70,7 @@ def site(
         synced: False for the control of the power cut.
         heartbeat: of the workers' connections to the broker, seconds.
     """
-    place = "/dev/shm" if can_mount() else None  # noqa: S108
+    place = "/dev/shm" if can_mount() else None
     folder = Path(tempfile.mkdtemp(prefix="dcmrelay-campaign-", dir=place))
     try:
         with ExitStack() as stack:
@@ -95,7 +93,7 @@ def site(
 
 
 def configuration(ports: dict[str, int]) -> tuple[str, str]:
-    """Destinations and the rest: a plain route with an optional copy, a de-identifying one, and one for another source."""
+    """Destinations, and routes: plain with an optional copy, de-identifying, and one of another source."""
     texts = [destination(n, p, "deidentified_only = true" if n == "reading" else "") for n, p in ports.items()]
     routes = (
         route("plain", "archive", more='optional = ["backup"]'),

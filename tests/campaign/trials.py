@@ -9,7 +9,6 @@ from typing import Any
 from dcmrelay.private_broker import PrivateBroker
 from tests.campaign.accounts import account
 from tests.campaign.faults import KINDS
-from tests.campaign.network import network
 from tests.campaign.power import power
 from tests.campaign.site import Site, site
 from tests.system.relay import PROJECT
@@ -17,10 +16,11 @@ from tests.system.relay import PROJECT
 Row = dict[str, Any]
 # How much one trial does, unless told.
 MANY = {
-    "kills": 30, "all-at-once": 6, "syscalls": 20, "broker-killed": 4, "broker-erased": 5, "connections": 6, "queues": 12,
-    "alarms": 4, "disk-full": 6, "destinations": 12, "clock": 15, "zombies": 2, "network": 15, "power": 25, "power-control": 5,
+    "kills": 30, "all-at-once": 6, "syscalls": 20, "broker-killed": 4, "broker-erased": 5, "connections": 6,
+    "queues": 12,   
+    "alarms": 4, "disk-full": 6, "destinations": 12, "clock": 15, "zombies": 2, "power": 25, "power-control": 5,
 }  # fmt: skip
-_FAULTS = KINDS | {"network": network, "power": power, "power-control": power}
+_FAULTS = KINDS | {"power": power, "power-control": power}
 
 
 def trial(kind: str, seed: int, broker: PrivateBroker, many: int = 0) -> Row:
@@ -66,6 +66,10 @@ def on_site(kind: str, ours: Site, rng: random.Random, many: int) -> Row:
 def commit() -> str:
     """The commit under test, with a plus when files differ from it."""
     said = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+", "--exclude=*"], cwd=PROJECT, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return said.stdout.strip()
