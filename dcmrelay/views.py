@@ -9,6 +9,7 @@ from typing import Any
 from dcmrelay.output import age
 from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
+from shared.spool.circuits import Circuit
 from shared.spool.pauses import Pause
 
 Row = dict[str, Any]
@@ -39,6 +40,7 @@ class Health:
         full_in: when `min_free` is reached by the trend of the last hours; None when it is not.
         damaged: parts of stored files found damaged, one for each file.
         pauses: by destination, the pause in force.
+        circuits: by destination, the circuit that is open.
     """
 
     now: datetime
@@ -55,6 +57,7 @@ class Health:
     full_in: timedelta | None = None
     damaged: tuple[str, ...] = ()
     pauses: Mapping[str, Pause] = field(default_factory=dict)
+    circuits: Mapping[str, Circuit] = field(default_factory=dict)
 
 
 def problems(health: Health) -> list[str]:

@@ -5,9 +5,9 @@ decision. No route wants it, or a pinned choice cannot be followed: held, never 
 when a person ordered a delivery of it on top: that is made too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ import structlog
 from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.facts import facts_of, sop_class_values, texts_at
 from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, wanted_by
+from consumers.router.vetting import Vetting, count_warnings
 from shared import metrics
 from shared.config import Config
 from shared.errors import DataSetError, PermanentError, StorageError
@@ -64,6 +65,7 @@ class Router:
             decision = self._spool.read_json(name) or decided
             for route in decision["routes"]:
                 metrics.PARTS_ROUTED.labels(route=route).inc()
+            count_warnings(decision.get("warned", ()))
         by_router = (Ordered(order=order_from_json(content)) for content in decision["deliveries"])
         rings = [
             *(self._deliver(it, decision["config"]) for it in by_router),
@@ -117,6 +119,8 @@ class Routing:
         source = self.config.source(self.part.source)
         if source is None:
             return Held(f"source '{self.part.source}' is not configured any more", "policy")
+        if held := self._vetting.before_routing(source, self._today):
+            return held
         pins_of_study = live_pins(self._spool, self._folder, self.config.relay.follow)
         live = {route: pin for route, pin in pins_of_study.items() if self._is_open(pin)}
         wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
@@ -129,6 +133,8 @@ class Routing:
             return Held(
                 f"no route wants it: source '{source.name}', {len(self.manifest.instances)} instances", "policy"
             )
+        if held := self._vetting.against_study():
+            return held
         pins = {want.route.name: live.get(want.route.name) or self._pin(want, source.issuer or "") for want in wanted}
         for pin in pins.values():
             if reason := changed(pin, self.config):
@@ -166,7 +172,16 @@ class Routing:
             "routes": sorted(pins),
             "pins": {route: pin.epoch for route, pin in pins.items()},
             "deliveries": [order_to_json(order) for order in orders],
+            "warned": self._vetting.warnings(),
         }
+
+    @cached_property
+    def _vetting(self) -> Vetting:
+        return Vetting(self._spool, self.config, self.part, self.manifest, self._facts, lambda: self._headers)
+
+    @property
+    def _today(self) -> date:
+        return self._spool.now().astimezone(ZoneInfo(self.config.relay.timezone)).date()
 
     @cached_property
     def _facts(self) -> dict[str, str]:
@@ -175,10 +190,10 @@ class Routing:
     @cached_property
     def _headers(self) -> list[Header]:
         excludes = (match for destination in self.config.destinations for match in destination.exclude)
-        keywords = keywords_of(self.config.routes, excludes)
+        keywords = {*keywords_of(self.config.routes, excludes), *self._vetting.keywords}
         return [self._header(instance, keywords) for instance in self.manifest.instances]
 
-    def _header(self, instance: Instance, keywords: tuple[str, ...]) -> Header:
+    def _header(self, instance: Instance, keywords: Collection[str]) -> Header:
         """The values that rules ask about; an instance that cannot be read has none, and matches by the others'."""
         known = sop_class_values(instance.sop_class_uid)
         if not keywords:
