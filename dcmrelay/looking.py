@@ -67,7 +67,7 @@ def _health(config: Config, spool: Spool) -> views.Health:
         min_free=config.ingress.min_free,
         full_in=full_in(free, config.ingress.min_free, bytes_per_second(spool)),
         damaged=tuple(damage.part for damage in damages(spool)),
-        unrouted=sum(brief.state.status != "held" for brief in closed),
+        unrouted=sum(brief.state.status != "held" and not brief.state.outcome for brief in closed),
         receiving=len(parts) - len(closed),
         deliveries=tuple(brief for brief in deliveries if brief.state.status != "held"),
         letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),

@@ -14,7 +14,7 @@ from shared.spool.pauses import Pause
 Row = dict[str, Any]
 IDENTIFYING = ("patient_id", "accession_number", "study_date")
 """What tells whom a part is about; shown only to who asked for it."""
-_ENDED = ("discarded", "redirected", "replaced", "failed")
+_ENDED = ("discarded", "handed_over", "redirected", "replaced", "failed")
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
 _SOON_FULL = timedelta(hours=12)
@@ -174,6 +174,8 @@ def part_state(journey: Journey) -> str:
     state = journey.unit.state
     if state.status == "final":
         return state.outcome
+    if state.status != "held" and state.outcome:
+        return state.outcome  # the router looks after its candidates
     return "dead letter" if state.status == "held" else "waits for the router"
 
 
