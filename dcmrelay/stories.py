@@ -43,6 +43,7 @@ def _of_part(state: State, journey: Journey) -> Iterator[Row]:
         first = next(it for it in journey.history if it.outcome == "routed")
         if state is first:  # the router sees the part again when a person ordered more of it
             yield _row(state.at, "routed", _decided(journey.decision or {}))
+            yield from (_row(state.at, "warned", it) for it in _warned(journey.decision or {}))
         elif state.reason and state.reason not in {it.reason for it in journey.history if it.n < state.n}:
             yield _row(state.at, "watched", state.reason)
     elif state.n > 0 or state.status == "final":
@@ -62,6 +63,12 @@ def _decided(decision: Mapping[str, Any]) -> str:
     deliveries = decision.get("deliveries", ())
     where = ", ".join(f"{delivery['destination']} ({_form(delivery)})" for delivery in deliveries)
     return f"by {', '.join(decision.get('routes', ()))} to {where or 'nobody'}"
+
+
+def _warned(decision: Mapping[str, Any]) -> Iterator[str]:
+    """What the part failed of the checks that only warn."""
+    for it in decision.get("warned", ()):
+        yield f"check '{it['check']}': {it['element']} {it['what']} in {it['instances']} of the instances"
 
 
 def _of_delivery(unit: Unit, history: tuple[State, ...]) -> Iterator[Row]:

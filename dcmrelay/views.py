@@ -9,6 +9,7 @@ from typing import Any
 from dcmrelay.output import age
 from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
+from shared.spool.circuits import Circuit
 from shared.spool.pauses import Pause
 
 Row = dict[str, Any]
@@ -37,8 +38,10 @@ class Health:
         owners: by destination, whether its owner lives; None when it cannot be seen.
         alert_after: by destination, how long something may wait before a person is told.
         full_in: when `min_free` is reached by the trend of the last hours; None when it is not.
+        watched: parts at a candidate that fails and that is not left by itself.
         damaged: parts of stored files found damaged, one for each file.
         pauses: by destination, the pause in force.
+        circuits: by destination, the circuit that is open.
     """
 
     now: datetime
@@ -54,7 +57,9 @@ class Health:
     alert_after: Mapping[str, timedelta | None] = field(default_factory=dict)
     full_in: timedelta | None = None
     damaged: tuple[str, ...] = ()
+    watched: tuple[Brief, ...] = ()
     pauses: Mapping[str, Pause] = field(default_factory=dict)
+    circuits: Mapping[str, Circuit] = field(default_factory=dict)
 
 
 def problems(health: Health) -> list[str]:
@@ -63,6 +68,7 @@ def problems(health: Health) -> list[str]:
     return [
         *_of_reception(health),
         *(f"{_of_letters(group)}: `dcmrelay dead list{_filter(*key)}`" for key, group in _grouped(health.letters)),
+        *(f"{brief.state.reason}: `dcmrelay show {brief.id[:SHORT]}`" for brief in health.watched),
         *(line for row in waiting for line in _of_destination(row, health)),
     ]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from consumers.router.calendar import Hours, hours, next_opening
+from shared.calendar import Hours, hours, next_opening
 from shared.config import Config
 from shared.config.rules import Calendar, Candidate
 

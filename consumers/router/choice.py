@@ -45,8 +45,8 @@ def candidate_choice(route: Route, config: Config, issuer: str, key_id: KeyId, c
 def orders_of(part: Part, pins: Mapping[str, Pin], config: Config, source_ae_title: str) -> Iterator[Order]:
     """The deliveries that the pins of a part's routes ask for.
 
-    A destination in the same form on two routes is one delivery: not optional if either says so, urgent if either does, and
-    not left for another candidate when either gives it to this one anyway.
+    A destination in the same form on two routes is one delivery: not optional if either says so, urgent if either does,
+    and not left for another candidate when either gives it to this one anyway.
     """
     orders: dict[str, Order] = {}
     for pin in pins.values():

@@ -5,9 +5,9 @@ decision. No route wants it, or a pinned choice cannot be followed: held, never 
 when a person ordered a delivery of it on top: that is made too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.facts import facts_of, sop_class_values, texts_at
 from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, wanted_by
 from consumers.router.standing import Site, begun_at, candidate_in
+from consumers.router.vetting import Vetting, count_warnings
 from consumers.router.watching import Watch
 from shared import metrics
 from shared.config import Config
@@ -67,6 +68,7 @@ class Router:
             decision = self._spool.read_json(name) or decided
             for route in decision["routes"]:
                 metrics.PARTS_ROUTED.labels(route=route).inc()
+            count_warnings(decision.get("warned", ()))
         due = {id_: datetime.fromisoformat(at) for id_, at in decision.get("due", {}).items()}
         by_router = (
             Ordered(order=order_from_json(content), due=due.get(content["id"])) for content in decision["deliveries"]
@@ -136,6 +138,8 @@ class Routing:
         source = self.config.source(self.part.source)
         if source is None:
             return Held(f"source '{self.part.source}' is not configured any more", "policy")
+        if held := self._vetting.before_routing(source, self._today):
+            return held
         pins_of_study = live_pins(self._spool, self._folder, self.config.relay.follow)
         live = {route: pin for route, pin in pins_of_study.items() if self._is_open(pin)}
         wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
@@ -148,20 +152,28 @@ class Routing:
             return Held(
                 f"no route wants it: source '{source.name}', {len(self.manifest.instances)} instances", "policy"
             )
-        pins: dict[str, Pin] = {}
-        for want in wanted:
-            pin = live.get(want.route.name) or self._pin(want, source.issuer or "")
-            if pin is None:
-                return Held(f"no calendar of route '{want.route.name}' opens within 400 days", "policy")
-            pins[want.route.name] = pin
-        for pin in pins.values():
-            if reason := changed(pin, self.config):
-                return Held(reason, "policy")
+        if held := self._vetting.against_study():
+            return held
+        pins = self._pinned(wanted, live, source.issuer or "")
+        if isinstance(pins, Held):
+            return pins
         orders = orders_of(self.part, pins, self.config, source.ae_title)
         for route in self.config.routes:
             if route.one_of and route.name in pins:
                 note_part(self._spool, self._folder, route.name, self.part.id)
         return self._decision(pins, [replace(order, excluded=self.excluded(order)) for order in orders])
+
+    def _pinned(self, wanted: list[Wanted], live: Mapping[str, Pin], issuer: str) -> dict[str, Pin] | Held:
+        """The pin of each route that wants the part, or why a person is needed."""
+        pins: dict[str, Pin] = {}
+        for want in wanted:
+            pin = live.get(want.route.name) or self._pin(want, issuer)
+            if pin is None:
+                return Held(f"no calendar of route '{want.route.name}' opens within 400 days", "policy")
+            if reason := changed(pin, self.config):
+                return Held(reason, "policy")
+            pins[want.route.name] = pin
+        return pins
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""
@@ -205,6 +217,7 @@ class Routing:
             "routes": sorted(pins),
             "pins": {route: pin.epoch for route, pin in pins.items()},
             "deliveries": [order_to_json(order) for order in orders],
+            "warned": self._vetting.warnings(),
         }
 
     def _due_of(self, pin: Pin) -> datetime | None:
@@ -216,16 +229,24 @@ class Routing:
         return opens(candidates_of(self.config, route.one_of), current.destination, self._spool.now())
 
     @cached_property
+    def _vetting(self) -> Vetting:
+        return Vetting(self._spool, self.config, self.part, self.manifest, self._facts, lambda: self._headers)
+
+    @property
+    def _today(self) -> date:
+        return self._spool.now().astimezone(ZoneInfo(self.config.relay.timezone)).date()
+
+    @cached_property
     def _facts(self) -> dict[str, str]:
         return facts_of(self.part, self.manifest, self._spool.now(), ZoneInfo(self.config.relay.timezone))
 
     @cached_property
     def _headers(self) -> list[Header]:
         excludes = (match for destination in self.config.destinations for match in destination.exclude)
-        keywords = keywords_of(self.config.routes, excludes)
+        keywords = {*keywords_of(self.config.routes, excludes), *self._vetting.keywords}
         return [self._header(instance, keywords) for instance in self.manifest.instances]
 
-    def _header(self, instance: Instance, keywords: tuple[str, ...]) -> Header:
+    def _header(self, instance: Instance, keywords: Collection[str]) -> Header:
         """The values that rules ask about; an instance that cannot be read has none, and matches by the others'."""
         known = sop_class_values(instance.sop_class_uid)
         if not keywords:

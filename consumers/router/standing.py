@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from consumers.router.hand_over import Holding, Situation, holding_of
 from shared.config import Config
 from shared.forms import hashed_id
+from shared.spool.circuits import circuit_open_since
 from shared.spool.parts import Manifest, Part, read_manifest, read_part
 from shared.spool.pauses import pause_in_force
 from shared.spool.pins import Choice, Pin, newest_pin, noted_parts
@@ -90,9 +91,15 @@ def situation_of(spool: Spool, pin: Pin, choice: Choice, stands: list[Stand]) ->
         parts=tuple(it.holding for it in stands),
         due_since=now if is_paused else min(due, default=now),
         last_success=max(successes, default=None),
+        circuit_open_since=None if is_paused else _opened(spool, choice.destination, min(due, default=now), now),
         tried=frozenset((*pin.tried, choice.destination)),
         urgent=pin.urgent or any(it.unit is not None and it.unit.state.urgent for it in stands),
     )
+
+
+def _opened(spool: Spool, destination: str, due: datetime, now: datetime) -> datetime | None:
+    """Since when a destination's circuit is open; a delivery that is not due yet does not wait for it."""
+    return None if due > now else circuit_open_since(spool, destination)
 
 
 def stage_of(history: tuple[State, ...] | list[State]) -> str:

@@ -70,8 +70,9 @@ class Units:
         newest = self._read(unit, numbers[-1])
         if status not in (None, newest["status"]):
             return None
-        first, state = self._read(unit, numbers[0]), from_json(newest)
-        return Unit(id=unit, order=first["order"], state=state, made_at=from_json(first).at, facts={})
+        first = newest if len(numbers) == 1 else self._read(unit, numbers[0])
+        made_at = datetime.fromisoformat(first["at"])
+        return Unit(id=unit, order=first["order"], state=from_json(newest), made_at=made_at, facts={})
 
     def history(self, unit: str, since: int = 0) -> list[State]:
         """All records, or those from number `since` on, oldest first: the unit's story."""

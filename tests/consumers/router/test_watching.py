@@ -316,7 +316,9 @@ def test_killed_at_any_step_of_a_hand_over_it_is_decided_once_and_nothing_is_los
     for k in count_from(1):
         (tmp_path / str(k)).mkdir()
         it = bench(tmp_path / str(k), TEXT.replace("AS", "always"))
-        first, second = routed(it), it.part(data_set(11))
+        first = routed(it)
+        it.now += MINUTES
+        second = it.part(data_set(11))
         look(it, second)
         record(it, at(it, first, "archive"), {"delivered": by_index(0)})
         count = 0
