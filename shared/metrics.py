@@ -42,6 +42,11 @@ INSTANCES_TRANSCODED = Counter(
 )
 BYTES_SENT = Counter("dcmrelay_sent_bytes_total", "Data set bytes a destination took.", ["destination"])
 DELIVERIES = Counter("dcmrelay_deliveries_total", "Deliveries settled, by outcome.", ["destination", "outcome"])
+HANDED_OVER = Counter(
+    "dcmrelay_studies_handed_over_total",
+    "Studies left for the next candidate of their route.",
+    ["route", "destination"],
+)
 KEPT_NOTHING = Counter(
     "dcmrelay_not_kept_total", "Instances a destination answered with success and does not have.", ["destination"]
 )

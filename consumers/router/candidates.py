@@ -107,6 +107,14 @@ def turn_of(candidates: Candidates, now: datetime) -> Turn | None:
     return None if due is None else Turn(destination=on_duty(candidates, due).destination, due=due, why=NOBODY.why)
 
 
+def opens(candidates: Candidates, destination: str, now: datetime) -> datetime | None:
+    """When a candidate that may be given nothing now may be again; None when it may now."""
+    candidate = candidates.named(destination)
+    if candidate is None or candidates.may_take(candidate, now):
+        return None
+    return next_opening([candidates.calendar(candidate)], now, candidates.zone)
+
+
 def stand_in(candidates: Candidates, now: datetime, without: Collection[str]) -> Duty:
     """Who takes over from a candidate that failed: of those that do, one that is there before one that always does.
 

@@ -17,7 +17,7 @@ from consumers.sender.hours import SendingHours
 from consumers.sender.kept import Kept
 from consumers.sender.pace import Pace
 from consumers.sender.parcel import Parcel, is_answered, pack
-from consumers.sender.sending import Sending
+from consumers.sender.sending import Sending, settle_under_way
 from consumers.sender.transcoding.transcoder import Transcoder
 from consumers.sender.verdict import given_up, verdict
 from consumers.sender.verification import Verification
@@ -83,6 +83,7 @@ class Sender:
             reason = f"destination '{order.destination}' is another peer now than when this was routed"
             raise PermanentError(reason, "policy")
         parcel = pack(self._spool, order, deidentified_only=self._destination.deidentified_only)
+        settle_under_way(claim, self._in_turn(parcel.left(claim.facts)))
         _record_withheld(claim, parcel)
         sending = self._sending(claim)
         sending.settle_unsendable(parcel.left(claim.facts))
@@ -160,6 +161,10 @@ class Sender:
             pace=self._pace,
             transcoder=Transcoder(self._spool.store) if self._may_transcode else None,
         )
+
+    def _in_turn(self, left: Mapping[str, Instance]) -> Mapping[str, Instance]:
+        """What one association takes of what is left, in its order."""
+        return within(left, contexts_for(left.values(), may_transcode=self._may_transcode))
 
     def _may_go_on(self, claim: Claim) -> None:
         check_not_paused(self._spool, self._destination.name)

@@ -25,8 +25,6 @@ def _of_the_relay(config: Config) -> Iterator[Problem]:
 
 def _of_routes(config: Config) -> Iterator[Problem]:
     for route in config.routes:
-        if route.one_of:
-            yield at("route", route.name, "one_of", f"{_LATER}; name the destination in to")
         if route.edit is not None:
             yield at("route", route.name, "edit", f"{_LATER}; remove it, or the route")
     used = {route.profile for route in config.routes}

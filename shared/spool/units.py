@@ -93,6 +93,10 @@ class Units:
         if not self._put(unit, to_json(state), state.n):
             raise SupersededError(f"record {state.n} of {unit} was written by somebody else")
 
+    def is_newest(self, unit: str, n: int) -> bool:
+        """Whether no record follows number `n`."""
+        return not self._store.path(f"{self.folder}/{unit}/{n + 1:08}.json").exists()
+
     def ids(self) -> list[str]:
         """All units there are, finished ones too; for people, never for a sweep."""
         return self._store.list(self.folder)
