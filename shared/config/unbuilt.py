@@ -19,8 +19,6 @@ def unbuilt_in(config: Config) -> tuple[Problem, ...]:
 
 
 def _of_the_relay(config: Config) -> Iterator[Problem]:
-    if config.notify:
-        yield Problem("[[notify]]", f"{_LATER}; remove it and alert on the metrics")
     for check in config.checks:
         yield Problem(f"check {check.name!r}", f"{_LATER}; remove the [[check]]")
 
