@@ -8,12 +8,15 @@ from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
+from shared.notices.looking import late
+from shared.notices.told import failures
 from shared.spool.circuits import newest_circuit
 from shared.spool.commitments import active_commitments, refused_lately
 from shared.spool.damage import damages
 from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
 from shared.spool.trend import bytes_per_second, full_in
+from shared.spool.units import Unit
 from shared.spool.volume import attach
 
 
@@ -102,8 +105,14 @@ def _health(config: Config, spool: Spool) -> views.Health:
             for it in config.destinations
             if (found := newest_circuit(spool, it.name)) is not None and found.open
         },
+        late=late(spool, config, [_unit(brief) for brief in deliveries]),
+        not_told=failures(spool, tuple(it.name or it.kind for it in config.notify)),
         pauses={it.name: pause for it in config.destinations if (pause := pause_in_force(spool, it.name))},
     )
+
+
+def _unit(brief: reading.Brief) -> Unit:
+    return Unit(id=brief.id, order=brief.order, state=brief.state, made_at=brief.created, facts={})
 
 
 def _ingress(config: Config, spool: Spool) -> tuple[str, ...]:
@@ -140,5 +149,7 @@ def _status_facts(health: views.Health, problems: list[str], rows: list[views.Ro
         "receiving": health.receiving,
         "unrouted": health.unrouted,
         "destinations": rows,
+        "late": {route: sorted(parts) for route, parts in health.late.items()},
+        "not_told": health.not_told,
         "dead_letters": [views.letter_facts(letter) for letter in health.letters],
     }

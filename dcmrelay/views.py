@@ -42,6 +42,8 @@ class Health:
         damaged: parts of stored files found damaged, one for each file.
         pauses: by destination, the pause in force.
         circuits: by destination, the circuit that is open.
+        late: by route, parts that it did not have accepted in time, and since when.
+        not_told: by notifier, why its last message was not taken.
     """
 
     now: datetime
@@ -60,6 +62,8 @@ class Health:
     watched: tuple[Brief, ...] = ()
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     circuits: Mapping[str, Circuit] = field(default_factory=dict)
+    late: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
+    not_told: Mapping[str, str] = field(default_factory=dict)
 
 
 def problems(health: Health) -> list[str]:
@@ -70,7 +74,15 @@ def problems(health: Health) -> list[str]:
         *(f"{_of_letters(group)}: `dcmrelay dead list{_filter(*key)}`" for key, group in _grouped(health.letters)),
         *(f"{brief.state.reason}: `dcmrelay show {brief.id[:SHORT]}`" for brief in health.watched),
         *(line for row in waiting for line in _of_destination(row, health)),
+        *(_of_late(route, parts) for route, parts in health.late.items()),
+        *(f"nobody is told by {name}, {why}: `dcmrelay test --notify {name}`" for name, why in health.not_told.items()),
     ]
+
+
+def _of_late(route: str, parts: Mapping[str, datetime]) -> str:
+    first = min(parts, key=lambda part: parts[part])
+    late = "1 study part" if len(parts) == 1 else f"{len(parts)} study parts"
+    return f"{late} of route {route} not accepted within accepted_within: `dcmrelay show {first[:SHORT]}`"
 
 
 def _of_reception(health: Health) -> Iterable[str]:
@@ -121,7 +133,7 @@ def _of_destination(row: Row, health: Health) -> Iterable[str]:
         yield f"{_deliveries(row['waiting'])} for {name} and no sender runs for it: `dcmrelay up`"
     elif limit is not None and row["waiting"] and row["oldest"] > limit:
         why = f" ({row['last_reason']})" if row["last_reason"] else ""
-        yield f"{name} has kept a delivery waiting for longer than alert_after{why}: `dcmrelay echo {name}`"
+        yield f"{name} has kept a delivery waiting for longer than alert_after{why}: `dcmrelay test {name}`"
 
 
 def waiting_rows(health: Health) -> list[Row]:

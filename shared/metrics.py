@@ -95,6 +95,11 @@ SCRUBBED = Counter("dcmrelay_scrubbed_bytes_total", "Stored bytes that were read
 DAMAGED = Gauge("dcmrelay_damaged_files", "Stored files found damaged whose part is still there.")
 ORPHANS = Gauge("dcmrelay_orphans", "What killed processes or a damaged disk left, at the last daily look.", ["kind"])
 UNEXPLAINED = Gauge("dcmrelay_unexplained", "Findings of the last daily report that records do not explain.")
+LATE = Gauge("dcmrelay_late", "Study parts that a route's accepted_within was too short for.", ["route"])
+NOTICES = Counter(
+    "dcmrelay_notices_total", "Messages to persons, by notifier and whether they were taken.", ["notifier", "outcome"]
+)
+NOTIFIER_FAILING = Gauge("dcmrelay_notifier_failing", "1 while a notifier's message waits to be taken.", ["notifier"])
 UNREADABLE = Counter("dcmrelay_unreadable_messages_total", "Messages that could not be decoded, set aside.")
 UNREADABLE_RECORDS = Gauge("dcmrelay_unreadable_records", "Unfinished units whose records a sweep cannot read.")
 LEDGER_AVAILABLE = Gauge("dcmrelay_ledger_available", "1 while the ledger's database takes entries.")
@@ -126,6 +131,7 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
     "janitor": (
         (DELIVERIES, "destination", {"outcome": ("failed",)}),
         (COMMITMENTS, "source", {"outcome": ("committed", "partial", "unanswered")}),
+        (NOTICES, "notifier", {"outcome": ("told", "failed")}),
     ),
 }
 _STAGES = {"router": "route", "anonymizer": "render", "sender": "send"}
@@ -136,7 +142,7 @@ def begin(worker: str, names: Mapping[str, Iterable[str]]) -> None:
 
     Args:
         worker: its kind.
-        names: by label, the configuration's names: `source`, `check`, `route`, `profile`, `destination`.
+        names: by label, the configuration's names: `source`, `check`, `route`, `profile`, `destination`, `notifier`.
     """
     for counter, label, closed in _COUNTED.get(worker, ()):
         for name in names[label]:

@@ -154,6 +154,7 @@ def _names(config: Config) -> dict[str, tuple[str, ...]]:
         "route": tuple(route.name for route in config.routes),
         "profile": tuple(config.profiles),
         "destination": tuple(destination.name for destination in config.destinations),
+        "notifier": tuple(notify.name or notify.kind for notify in config.notify),
     }
 
 

@@ -18,6 +18,7 @@ from shared.spool.parts import Part, active_parts, decided_deliveries, is_closed
 from shared.spool.runs import is_running, run_of
 from shared.spool.spool import Spool
 from shared.spool.states import HAND_OVER, Retry, State, settled, watched_out
+from shared.spool.units import Unit
 
 log = structlog.get_logger()
 # A bell is on its way for a while; then it counts as lost.
@@ -37,6 +38,7 @@ class Found:
         oldest: by destination, when the oldest of them was made.
         parts_waiting: closed parts that are neither routed nor dead letters.
         dead: by class, dead letters as bells.
+        unfinished: outlines of closed parts and deliveries that are not final, dead letters among them.
         unreadable: unfinished units whose records cannot be read, or that the disk refused to finish.
     """
 
@@ -45,6 +47,7 @@ class Found:
     oldest: dict[str, datetime] = field(default_factory=dict)
     parts_waiting: int = 0
     dead: dict[str, set[Bell]] = field(default_factory=lambda: defaultdict(set))
+    unfinished: list[Unit] = field(default_factory=list)
     unreadable: int = 0
 
 
@@ -92,6 +95,7 @@ def _look_at_part(spool: Spool, part_id: str, config: str, found: Found) -> None
             finish(spool, part_id)
     else:
         found.parts_waiting += state.status != "held" and state.outcome != "routed"
+        found.unfinished.append(Unit(id=part_id, order={}, state=state, made_at=state.at, facts={}))
         _note(spool, part_id, state, "route", part_id, found)
 
 
@@ -111,6 +115,7 @@ def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str]
     destination = str(unit.order["destination"])
     if unit.state.status == "waiting" and destinations is not None and destination not in destinations:
         unit = replace(unit, state=_held(spool, delivery, unit.state, destination))
+    found.unfinished.append(unit)
     if unit.state.status != "held":
         found.waiting[destination] += 1
         since = unit.made_at

@@ -14,6 +14,7 @@ from shared.config.callers import are_alike
 from shared.config.committing import commitment_errors
 from shared.config.matching import STUDY_KEYS
 from shared.config.model import Config
+from shared.config.notifying import faults_of_notify
 from shared.config.problems import Problem, at, within
 from shared.config.references import references_in
 from shared.config.regex import found
@@ -40,6 +41,7 @@ def errors_of(config: Config, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
         *commitment_errors(config),
         *_matches(config),
         *_dates(config),
+        *(problem for notify in config.notify for problem in faults_of_notify(notify)),
         *(problem for route in config.routes for problem in _route(config, route)),
     )
 

@@ -184,6 +184,14 @@ def by_keyword(check: Callable[[str, str], str]) -> AfterValidator:
     return AfterValidator(validate)
 
 
+def _address(value: str) -> str:
+    """A mail address as one plain word: local part and domain."""
+    user, _, domain = _constant(value).rpartition("@")
+    if not user or not domain or not value.isascii() or any(letter in ' <>(),;:"\\' for letter in value):
+        raise ValueError(f'{shown(value)} is not a mail address; write it like "pacs@hospital.example"')
+    return value
+
+
 def _url(*schemes: str) -> BeforeValidator:
     """Return a validator for a URL of one of the schemes, with a host and without a password; never quotes the URL."""
     example = f"{schemes[0]}://relay@host.example/name"
@@ -237,6 +245,8 @@ PeerName = Annotated[str, text(values.parse_peer, '"pacs.example"')]
 CertificateName = Annotated[str, text(values.parse_certificate, '"ct-1.example"')]
 Timezone = Annotated[str, text(_timezone, '"Europe/Lisbon"')]
 BrokerUrl = Annotated[str, _url("amqp", "amqps")]
+NoticeUrl = Annotated[str, _url("https", "http")]
+MailAddress = Annotated[str, text(_address, '"pacs@hospital.example"')]
 LedgerUrl = Annotated[str, _url("postgresql")]
 RegularExpression = Annotated[str, text(regex.parse_regex, '"^[0-9]+$"')]
 KeyFile = Annotated[str, text(_key_file, '"pseudonym.key"')]

@@ -12,9 +12,10 @@ from pydantic import Field
 
 from shared.config import callers
 from shared.config.fields import Name, Table, Tables
+from shared.config.notifying import Notify
 from shared.config.peers import Destination, Source
 from shared.config.profiles import Profile
-from shared.config.relay import Broker, Ingress, Ledger, Metrics, Notify, Relay, Spool
+from shared.config.relay import Broker, Ingress, Ledger, Metrics, Relay, Spool
 from shared.config.rules import Calendar, Check, Edit, Route
 
 

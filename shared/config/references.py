@@ -17,7 +17,7 @@ Raw = Mapping[str, Any]
 
 def references_in(raw: Raw) -> Iterator[Problem]:
     """Yield every name that is used and not configured, and every name that is configured twice."""
-    for section in ("source", "destination", "check", "route"):
+    for section in ("source", "destination", "check", "route", "notify"):
         for name, times in Counter(_names(raw.get(section))).items():
             if times > 1:
                 yield at(section, name, "name", f"{shown(name)} is used {times} times; names must differ")

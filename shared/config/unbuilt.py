@@ -15,12 +15,7 @@ _PIXEL_OPTIONS = ("clean-pixel-data", "clean-recognizable-visual-features")
 
 def unbuilt_in(config: Config) -> tuple[Problem, ...]:
     """Return what a configuration asks for that this version does not do; empty when workers may start."""
-    return (*_of_the_relay(config), *_of_routes(config))
-
-
-def _of_the_relay(config: Config) -> Iterator[Problem]:
-    if config.notify:
-        yield Problem("[[notify]]", f"{_LATER}; remove it and alert on the metrics")
+    return tuple(_of_routes(config))
 
 
 def _of_routes(config: Config) -> Iterator[Problem]:
