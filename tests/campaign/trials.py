@@ -17,7 +17,7 @@ Row = dict[str, Any]
 # How much one trial does, unless told.
 MANY = {
     "kills": 30, "all-at-once": 6, "syscalls": 20, "broker-killed": 4, "broker-erased": 5, "connections": 6,
-    "queues": 12,   
+    "queues": 12,
     "alarms": 4, "disk-full": 6, "destinations": 12, "clock": 15, "zombies": 2, "power": 25, "power-control": 5,
 }  # fmt: skip
 _FAULTS = KINDS | {"power": power, "power-control": power}
