@@ -9,12 +9,13 @@ from typing import Any
 from dcmrelay.output import age
 from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
+from shared.spool.circuits import Circuit
 from shared.spool.pauses import Pause
 
 Row = dict[str, Any]
 IDENTIFYING = ("patient_id", "accession_number", "study_date")
 """What tells whom a part is about; shown only to who asked for it."""
-_ENDED = ("discarded", "redirected", "replaced", "failed")
+_ENDED = ("discarded", "handed_over", "redirected", "replaced", "failed")
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
 _SOON_FULL = timedelta(hours=12)
@@ -37,8 +38,10 @@ class Health:
         owners: by destination, whether its owner lives; None when it cannot be seen.
         alert_after: by destination, how long something may wait before a person is told.
         full_in: when `min_free` is reached by the trend of the last hours; None when it is not.
+        watched: parts at a candidate that fails and that is not left by itself.
         damaged: parts of stored files found damaged, one for each file.
         pauses: by destination, the pause in force.
+        circuits: by destination, the circuit that is open.
         late: by route, parts that it did not have accepted in time, and since when.
         not_told: by notifier, why its last message was not taken.
     """
@@ -56,7 +59,9 @@ class Health:
     alert_after: Mapping[str, timedelta | None] = field(default_factory=dict)
     full_in: timedelta | None = None
     damaged: tuple[str, ...] = ()
+    watched: tuple[Brief, ...] = ()
     pauses: Mapping[str, Pause] = field(default_factory=dict)
+    circuits: Mapping[str, Circuit] = field(default_factory=dict)
     late: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     not_told: Mapping[str, str] = field(default_factory=dict)
 
@@ -67,6 +72,7 @@ def problems(health: Health) -> list[str]:
     return [
         *_of_reception(health),
         *(f"{_of_letters(group)}: `dcmrelay dead list{_filter(*key)}`" for key, group in _grouped(health.letters)),
+        *(f"{brief.state.reason}: `dcmrelay show {brief.id[:SHORT]}`" for brief in health.watched),
         *(line for row in waiting for line in _of_destination(row, health)),
         *(_of_late(route, parts) for route, parts in health.late.items()),
         *(f"nobody is told by {name}, {why}: `dcmrelay test --notify {name}`" for name, why in health.not_told.items()),
@@ -186,6 +192,8 @@ def part_state(journey: Journey) -> str:
     state = journey.unit.state
     if state.status == "final":
         return state.outcome
+    if state.status != "held" and state.outcome:
+        return state.outcome  # the router looks after its candidates
     return "dead letter" if state.status == "held" else "waits for the router"
 
 

@@ -150,6 +150,7 @@ def _started(kind: str, config_path: Path) -> Service:
 def _names(config: Config) -> dict[str, tuple[str, ...]]:
     return {
         "source": tuple(source.name for source in config.sources),
+        "check": tuple(check.name for check in config.checks),
         "route": tuple(route.name for route in config.routes),
         "profile": tuple(config.profiles),
         "destination": tuple(destination.name for destination in config.destinations),

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydicom.datadict import dictionary_VR
 
+from shared.config.committing import commitment_warnings
 from shared.config.coverage import gaps, open_minutes, overlaps
 from shared.config.matching import RELAY_KEYS, fits, is_wider
 from shared.config.model import Config
@@ -34,6 +35,7 @@ def warnings_of(config: Config, today: date | None = None) -> tuple[Problem, ...
     return (
         *_empty(config),
         *_open_sources(config),
+        *commitment_warnings(config),
         *_times(config),
         *chain.from_iterable(_calendar(name, calendar, day) for name, calendar in config.calendars.items()),
         *chain.from_iterable(_one_of(config, route, day) for route in config.routes if route.one_of),

@@ -90,6 +90,10 @@ class Config(Table):
         after_release = source.quiet_after_release or self.ingress.quiet_after_release
         return source.quiet or self.ingress.quiet, after_release
 
+    def holds_changed(self, source: Source) -> bool:
+        """Return whether a source's new content under a known SOP Instance UID is looked at, and held if need be."""
+        return (source.on_changed or self.relay.on_changed) == "hold"
+
     def resolved_lines(self) -> tuple[str, ...]:
         """Return every setting as a line `source.ct-1.ae_title = "CT1"`; there are no secrets in it."""
         return tuple(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in _flat("", self._tables()))

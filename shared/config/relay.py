@@ -33,12 +33,15 @@ class Relay(Table):
         timezone: IANA name; every clock time of the file is in it.
         data_dir: absolute after loading; spool, ledger, keys, private broker.
         follow: how long later parts of a study follow the choice made for the first.
+        on_changed: what to do with other content under a SOP Instance UID that was received before: "forward", or
+            "hold" when its patient, study or accession number is another one.
     """
 
     ae_title: AeTitle = "DCMRELAY"
     timezone: Timezone = "UTC"
     data_dir: FilePath = Field(default=Path("var"), validate_default=True)
     follow: Duration = timedelta(days=7)
+    on_changed: Literal["forward", "hold"] = "forward"
 
 
 class Broker(Table):
