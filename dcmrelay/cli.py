@@ -142,15 +142,15 @@ def echo(destination: str, config: ConfigFile = None) -> None:
     raise typer.Exit(echoing.echo(load(find(config)), destination))
 
 
-@app.command()
-def test(
+@app.command("test")
+def try_out(
     destination: Annotated[str, typer.Argument(metavar="[DESTINATION]", help="Its name.")] = "",
     notify: Annotated[str, typer.Option(metavar="NAME", help="Send a test message through this [[notify]].")] = "",
     no_store: Annotated[bool, typer.Option("--no-store", help="Ask C-ECHO, send no image.")] = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Try the whole way to a destination: TCP, TLS, association, contexts, C-ECHO, an image of nobody; exit 1 if not."""
+    """Try the whole way to a destination: TCP, TLS, association, contexts, C-ECHO, an image of nobody."""
     from dcmrelay import testing
 
     if bool(destination) == bool(notify):

@@ -43,7 +43,7 @@ class Step:
 
 
 def try_destination(config: Config, name: str, *, store: bool, json: bool) -> int:
-    """Print one line for each step on the way to a destination, up to the first that fails; 1 when one did.
+    """Print one line for each step on the way to a destination; 1 when one failed.
 
     Raises:
         StartError: there is no such destination, or a file of its [destination.tls] cannot be used.
@@ -86,15 +86,15 @@ def try_notifier(config: Config, name: str, *, json: bool) -> int:
     return int(bool(why))
 
 
-def steps(config: Config, destination: Destination, *, store: bool) -> Iterator[Step]:
-    """What was tried, as it is tried; the last one is the first that failed."""
+def steps(config: Config, destination: Destination, *, store: bool, timeouts: Timeouts = _TIMEOUTS) -> Iterator[Step]:
+    """What was tried, as it is tried; after a failure only what can be tried all the same."""
     calling, where = calling_ae_title(config, destination), f"{destination.host}:{destination.port}"
     secured = tls.of_destination(destination)
     contexts = [(VERIFICATION, _SYNTAXES[1:]), *((uid, (syntax,)) for uid in _STORES.values() for syntax in _SYNTAXES)]
     try:
         association = request(
             destination.host, destination.port, calling_ae_title=calling, called_ae_title=destination.ae_title,
-            contexts=contexts, timeouts=_TIMEOUTS, tls=secured,
+            contexts=contexts, timeouts=timeouts, tls=secured,
         )  # fmt: skip
     except PeerError as error:
         yield from _unconnected(error, destination, calling)

@@ -36,7 +36,7 @@ class Page:
     got: list[Message] = field(default_factory=list)
     fails: bool = False
 
-    def __call__(self, notify: Notify, message: Message) -> None:
+    def __call__(self, _notify: Notify, message: Message) -> None:
         if self.fails:
             raise NotifyError("the pager is off")
         self.got.append(message)
