@@ -143,7 +143,7 @@ class Routing:
         pins_of_study = live_pins(self._spool, self._folder, self.config.relay.follow)
         live = {route: pin for route, pin in pins_of_study.items() if self._is_open(pin)}
         wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
-        gone = sorted(set(live) - {route.name for route in self.config.routes})
+        gone = sorted(pin.route for pin in live.values() if pin.choices and self.config.route(pin.route) is None)
         if gone:
             return Held(
                 f"route '{gone[0]}', which earlier parts of the study took, is gone from the configuration", "policy"
@@ -157,7 +157,9 @@ class Routing:
         pins = self._pinned(wanted, live, source.issuer or "")
         if isinstance(pins, Held):
             return pins
-        orders = orders_of(self.part, pins, self.config, source.ae_title)
+        orders = list(orders_of(self.part, pins, self.config, source.ae_title))
+        if not orders:
+            return Held("its routes choose nobody for the study any more; a person sent it elsewhere", "policy")
         for route in self.config.routes:
             if route.one_of and route.name in pins:
                 note_part(self._spool, self._folder, route.name, self.part.id)
