@@ -202,8 +202,6 @@ class Routing:
         turn = turn_of(candidates_of(self.config, want.route.one_of), self._spool.now()) if want.route.one_of else None
         if want.route.one_of and turn is None:
             return None
-        if want.route.profile is not None:
-            keep_profile(self._spool, self.config.profiles[want.route.profile])
         choices = choices_of(
             want.route,
             self.config,
@@ -211,6 +209,8 @@ class Routing:
             lambda profile: key_id(self.config, profile),
             turn.destination if turn else "",
         )
+        for profile in {choice.form.profile for choice in choices if choice.form.profile}:
+            keep_profile(self._spool, self.config.profiles[profile])
         urgent = want.route.priority == "urgent"
         pin = Pin(
             route=want.route.name, epoch=0, made_at=self._spool.now(), choices=choices, urgent=urgent, config=self._hash

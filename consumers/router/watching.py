@@ -172,9 +172,9 @@ class Watch:
         config = self._site.config
         source = config.source(self._site.part.source)
         issuer = (source.issuer or "") if source is not None else ""
-        if route.profile is not None:
-            keep_profile(self._spool, config.profiles[route.profile])
         to = candidate_choice(route, config, issuer, lambda profile: key_id(config, profile), answer.to)
+        if to.form.profile:
+            keep_profile(self._spool, config.profiles[to.form.profile])
         why = "; ".join(filter(None, (answer.why, answer.notice)))
         wanted = handed_over(
             pin, choice.destination, to, made_at=self._spool.now(), config=self._site.config_hash, why=why

@@ -1,6 +1,7 @@
 """A study that one of several candidates gets: chosen by the clock, handed over by the rules, once."""
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count as count_from
 from pathlib import Path
@@ -17,9 +18,10 @@ from shared.notices.happened import of_happenings
 from shared.outcomes import Done, Outcome
 from shared.spool import states
 from shared.spool.copies import copies
+from shared.spool.deliveries import order_from_json
 from shared.spool.parts import is_finished
 from shared.spool.pauses import Pause, put_pause
-from shared.spool.pins import Pin, newest_pin, study_pins
+from shared.spool.pins import Pin, newest_pin, pinned_profile, study_pins
 from shared.work import Claim, Said
 from tests.consumers.bench import RELAY, STUDY, Bench, bench, data_set
 
@@ -373,3 +375,35 @@ def test_two_routers_that_race_decide_once(hospital: Bench) -> None:
     assert pin(hospital).epoch == 1
     assert state(hospital, at(hospital, part, "archive")).outcome == "handed_over"
     assert state(hospital, at(hospital, part, "reading")).status == "waiting"
+
+
+OWN_PROFILES = (
+    TEXT.replace("[profile.basic]", '[profile.basic]\n[profile.other]\nkey_file = "other.key"')
+    .replace('during = "office", as_backup = "AS"', 'during = "office", as_backup = "always", profile = "basic"')
+    .replace('during = "night", as_backup = "AS"', 'during = "night", as_backup = "always", profile = "other"')
+)
+
+
+def test_each_candidate_gets_the_study_by_its_own_profile(tmp_path: Path) -> None:
+    it = bench(tmp_path, OWN_PROFILES)
+    part = routed(it)
+    old = at(it, part, "archive")
+    assert _profile(it, old) == "basic"
+    it.spool.deliveries.append(old, replace(state(it, old), n=1, stage="send"))  # its rendition is made
+    look(it, part)
+    look(it, part)
+    new = at(it, part, "reading")
+    assert (state(it, old).outcome, _profile(it, new), state(it, new).stage) == ("handed_over", "other", "render")
+    form = order_from_json(it.spool.deliveries.order(new) or {}).form
+    kept = pinned_profile(it.spool, form.profile_hash)
+    assert kept is not None
+    assert kept.hash == it.config.profiles["other"].hash
+    late = it.part(data_set(21))
+    look(it, late)
+    assert _profile(it, at(it, late, "reading")) == "other"
+
+
+def _profile(it: Bench, delivery: str) -> str:
+    order = it.spool.deliveries.order(delivery)
+    assert order is not None
+    return str(order["form"]["profile"])
