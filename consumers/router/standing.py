@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from consumers.router.candidates import Candidates, candidates_of
 from consumers.router.hand_over import Holding, Situation, holding_of
 from shared.config import Config
+from shared.config.rules import Route
 from shared.forms import hashed_id
 from shared.spool.circuits import circuit_open_since
+from shared.spool.diverts import Divert, divert_in_force
 from shared.spool.parts import Manifest, Part, read_manifest, read_part
 from shared.spool.pauses import pause_in_force
 from shared.spool.pins import Choice, Pin, newest_pin, noted_parts
@@ -58,6 +61,18 @@ class Stand:
     def is_asked(self) -> bool:
         """Whether it waits for a person because its route asks."""
         return self.unit is not None and self.unit.state.status == "held" and bool(self.unit.state.facts.get("asked"))
+
+
+def divert_of(spool: Spool, route: Route) -> Divert | None:
+    """The divert in force for a route, if it is to one of its candidates."""
+    divert = divert_in_force(spool, route.name) if route.one_of else None
+    return divert if divert is not None and divert.destination in route.destinations else None
+
+
+def candidates_now(spool: Spool, config: Config, route: Route) -> Candidates:
+    """The candidates of a route, as calendars and a person who diverted it say."""
+    divert = divert_of(spool, route)
+    return candidates_of(config, route.one_of, "" if divert is None else divert.destination)
 
 
 def candidate_in(pin: Pin) -> Choice | None:

@@ -19,6 +19,7 @@ from shared.outcomes import Done, Outcome
 from shared.spool import states
 from shared.spool.copies import copies
 from shared.spool.deliveries import order_from_json
+from shared.spool.diverts import Divert, put_divert
 from shared.spool.parts import is_finished
 from shared.spool.pauses import Pause, put_pause
 from shared.spool.pins import Pin, newest_pin, pinned_profile, study_pins
@@ -407,3 +408,51 @@ def _profile(it: Bench, delivery: str) -> str:
     order = it.spool.deliveries.order(delivery)
     assert order is not None
     return str(order["form"]["profile"])
+
+
+def divert(it: Bench, destination: str, hours: int = 2) -> None:
+    until = it.now + timedelta(hours=hours)
+    put_divert(it.spool, Divert(route="outside", destination=destination, at=it.now, until=until, by="ann", why="line"))
+
+
+def test_new_studies_go_where_a_person_diverts_the_route_while_that_lasts(tmp_path: Path) -> None:
+    it = bench(tmp_path, TEXT.replace("AS", "open"))  # at noon `reading` is closed
+    before = routed(it)
+    divert(it, "reading")
+    part = it.part(data_set(1, study="1.9"), study="1.9")
+    look(it, part)
+    assert at(it, before, "archive")
+    assert state(it, at(it, part, "reading")).due is None
+    decision = it.spool.read_json(f"parts/{part}/decision.json") or {}
+    assert decision["why"] == {"outside": "diverted until 2026-03-04T14:00+00:00 by ann (line)"}
+    late = it.part(data_set(21))
+    look(it, late)
+    assert at(it, late, "archive")
+    it.now += timedelta(hours=2)
+    look(it, after := it.part(data_set(1, study="1.10"), study="1.10"))
+    assert at(it, after, "archive")
+
+
+def test_what_was_not_begun_when_a_divert_ends_goes_to_who_is_on_duty(tmp_path: Path) -> None:
+    it = bench(tmp_path, TEXT.replace("AS", "open"))
+    divert(it, "reading")
+    part = routed(it)
+    put_pause(it.spool, Pause(destination="reading", paused=True, at=NOON, until=None, by="ann", why=""))
+    look(it, part)
+    assert pin(it).epoch == 0
+    divert(it, "")
+    look(it, part)
+    assert (pin(it).epoch, pin(it).choices[0].destination) == (1, "archive")
+
+
+def test_a_service_that_a_route_is_diverted_to_is_left_when_it_fails(hospital: Bench) -> None:
+    divert(hospital, "reading")
+    part = routed(hospital)
+    look(hospital, part)
+    assert state(hospital, at(hospital, part, "reading")).outcome == "handed_over"
+    assert at(hospital, part, "archive")
+
+
+def test_a_divert_to_one_that_is_no_candidate_is_passed_over(hospital: Bench) -> None:
+    divert(hospital, "third")
+    assert at(hospital, routed(hospital), "archive")
