@@ -23,6 +23,7 @@ from shared.spool.diverts import Divert, put_divert
 from shared.spool.parts import is_finished
 from shared.spool.pauses import Pause, put_pause
 from shared.spool.pins import Pin, newest_pin, pinned_profile, study_pins
+from shared.spool.progress import Progress
 from shared.work import Claim, Said
 from tests.consumers.bench import RELAY, STUDY, Bench, bench, data_set
 
@@ -456,3 +457,25 @@ def test_a_service_that_a_route_is_diverted_to_is_left_when_it_fails(hospital: B
 def test_a_divert_to_one_that_is_no_candidate_is_passed_over(hospital: Bench) -> None:
     divert(hospital, "third")
     assert at(hospital, routed(hospital), "archive")
+
+
+def test_what_waits_behind_others_at_a_service_that_gets_on_stays(hospital: Bench) -> None:
+    part, sent = routed(hospital), Progress(hospital.spool, "archive")
+    for _ in range(3):
+        hospital.now += 9 * MINUTES
+        sent.note()
+        look(hospital, part)
+        assert pin(hospital).epoch == 0
+    for _ in range(2):
+        look(hospital, part)
+    assert pin(hospital).epoch == 1
+
+
+def test_a_study_that_had_its_turn_is_judged_by_its_own_progress(hospital: Bench) -> None:
+    part, sent = routed(hospital), Progress(hospital.spool, "archive")
+    record(hospital, at(hospital, part, "archive"), {"failed": by_index(0)})
+    for _ in range(2):
+        hospital.now += 9 * MINUTES
+        sent.note()
+        look(hospital, part)
+    assert pin(hospital).epoch == 1
