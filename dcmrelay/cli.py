@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dcmrelay import dead, ledger, reconciling, studies
+from dcmrelay import dead, diverting, ledger, reconciling, studies
 from dcmrelay.child import end_with_parent
 from dcmrelay.options import ConfigFile, Json
 from dcmrelay.output import complain, say
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(dead.app, name="dead")
 app.add_typer(ledger.app, name="ledger")
 app.command()(studies.studies)
+app.command()(diverting.divert)
 app.command()(reconciling.reconcile)
 
 

@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from consumers.router.candidates import candidates_of, opens, turn_of
+from consumers.router.candidates import opens, turn_of
 from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.facts import facts_of, sop_class_values, texts_at
 from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, wanted_by
-from consumers.router.standing import Site, begun_at, candidate_in
+from consumers.router.standing import Site, begun_at, candidate_in, candidates_now, divert_of
 from consumers.router.vetting import Vetting, count_warnings
 from consumers.router.watching import Watch
 from shared import metrics
@@ -182,7 +182,7 @@ class Routing:
 
     def _given_before(self, live: Mapping[str, Pin]) -> set[str]:
         """The routes that were given the study before this part was begun."""
-        return {pin.route for pin in live.values() if pin.why or pin.made_at < self.part.opened_at}
+        return {pin.route for pin in live.values() if pin.tried or pin.made_at < self.part.opened_at}
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""
@@ -199,11 +199,10 @@ class Routing:
 
     def _pin(self, want: Wanted, issuer: str) -> Pin | None:
         """The choice for a study, pinned; None when no candidate is ever there."""
-        turn = turn_of(candidates_of(self.config, want.route.one_of), self._spool.now()) if want.route.one_of else None
+        them = candidates_now(self._spool, self.config, want.route)
+        turn = turn_of(them, self._spool.now()) if want.route.one_of else None
         if want.route.one_of and turn is None:
             return None
-        if want.route.profile is not None:
-            keep_profile(self._spool, self.config.profiles[want.route.profile])
         choices = choices_of(
             want.route,
             self.config,
@@ -211,9 +210,18 @@ class Routing:
             lambda profile: key_id(self.config, profile),
             turn.destination if turn else "",
         )
+        for profile in {choice.form.profile for choice in choices if choice.form.profile}:
+            keep_profile(self._spool, self.config.profiles[profile])
         urgent = want.route.priority == "urgent"
+        divert = divert_of(self._spool, want.route)
         pin = Pin(
-            route=want.route.name, epoch=0, made_at=self._spool.now(), choices=choices, urgent=urgent, config=self._hash
+            route=want.route.name,
+            epoch=0,
+            made_at=self._spool.now(),
+            choices=choices,
+            urgent=urgent,
+            config=self._hash,
+            why="" if divert is None else divert.sentence,
         )
         return put_pin(self._spool, self._folder, pin, self.config.relay.follow)
 
@@ -224,6 +232,7 @@ class Routing:
             "config": self._hash,
             "at": self._spool.now().isoformat(),
             "routes": sorted(pins),
+            "why": {route: pin.why for route, pin in pins.items() if pin.why},
             "pins": {route: pin.epoch for route, pin in pins.items()},
             "deliveries": [order_to_json(order) for order in orders],
             "warned": self._vetting.warnings(),
@@ -235,7 +244,7 @@ class Routing:
         current = candidate_in(pin)
         if route is None or current is None or begun_at(self._spool, self._folder, pin.route, current):
             return None
-        return opens(candidates_of(self.config, route.one_of), current.destination, self._spool.now())
+        return opens(candidates_now(self._spool, self.config, route), current.destination, self._spool.now())
 
     @cached_property
     def _vetting(self) -> Vetting:
