@@ -23,6 +23,7 @@ from shared.config import Config
 from shared.errors import StartError
 from shared.messages import Ring
 from shared.service import find_broker
+from shared.spool.commitments import COMMIT
 from shared.spool.parts import decided_deliveries, read_part
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
@@ -136,6 +137,8 @@ def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
 def _by_part(desk: Desk, letters: list[DeadLetter], way: Way) -> list[list[Unit]]:
     """The deliveries that are meant, by part; of a whole study also those that are no dead letters."""
     unrouted = [letter.id[: views.SHORT] for letter in letters if letter.stage == "route"]
+    if asked := [letter.id[: views.SHORT] for letter in letters if letter.stage == COMMIT]:
+        raise StartError(f"{asked[0]} is a request for storage commitment: `dcmrelay dead replay` tells its source")
     if unrouted:
         raise StartError(f"{unrouted[0]} is not routed: `dcmrelay dead replay` decides it anew")
     found = [redirecting.load_delivery(desk.spool, letter.id) for letter in letters]
@@ -167,6 +170,8 @@ def _due_times(desk: Desk, rate: str) -> Iterator[datetime | None]:
 
 
 def _replayed(desk: Desk, letter: DeadLetter) -> str:
+    if letter.stage == COMMIT:
+        return "told what is safe, as soon as it listens"
     if letter.stage == "route":
         return f"decided anew under configuration {desk.config.hash[:12]}"
     return "what is missing is sent, in the same form"

@@ -26,6 +26,7 @@ from shared.config import Config
 from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
+from shared.notices.happened import note
 from shared.outcomes import Done, Held, Outcome, Watched
 from shared.spool.deliveries import (
     Order,
@@ -173,7 +174,14 @@ class Routing:
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
             pins[want.route.name] = pin
+            self._note_addendum(pin)
         return pins
+
+    def _note_addendum(self, pin: Pin) -> None:
+        """Note that earlier parts of the study took this route before this one was closed."""
+        unit = self._spool.parts.outline(self.part.id)
+        if unit is not None and pin.made_at < unit.made_at:
+            note(self._spool, "addendum", f"{self.part.id}-{pin.route}", route=pin.route, part=self.part.id)
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""

@@ -13,6 +13,7 @@ from consumers.router.handler import Router
 from consumers.router.standing import candidate_in, delivery_to
 from shared.errors import SupersededError
 from shared.messages import StudyHandedOver
+from shared.notices.happened import of_happenings
 from shared.outcomes import Done, Outcome
 from shared.spool import states
 from shared.spool.parts import is_finished
@@ -137,6 +138,18 @@ def test_a_silent_candidate_is_left_for_the_next_when_its_time_is_up(hospital: B
     (event,) = [it for it in said.events if isinstance(it, StudyHandedOver)]
     assert (event.destination, event.to, event.delivered, event.instances) == ("archive", "reading", 0, 3)
     assert not is_finished(hospital.spool, part)
+
+
+def test_a_hand_over_is_noted_for_persons_once_for_all_parts_with_what_the_old_one_has(hospital: Bench) -> None:
+    first, second = routed(hospital), routed(hospital)
+    record(hospital, at(hospital, first, "archive"), {"delivered": by_index(0)})
+    for part in (first, second, second):
+        look(hospital, part)
+    (noted,) = of_happenings(hospital.spool)
+    assert (noted.occasion, noted.about, len(noted.members)) == ("handed_over", "outside", 1)
+    assert noted.command == f"dcmrelay show {first[:10]}"
+    assert noted.facts["why"][0].startswith("archive to reading: 'archive' answered nothing with success")
+    assert "'archive' has 1 of 3 instances; tell it to discard them" in noted.facts["why"][0]
 
 
 def test_a_sender_that_hangs_is_fenced_by_the_hand_over(hospital: Bench) -> None:
