@@ -150,7 +150,7 @@ def waiting_rows(health: Health) -> list[Row]:
 
 
 def _waiting_row(name: str, briefs: list[Brief], health: Health) -> Row:
-    reasons = [brief.state for brief in briefs if brief.state.reason]
+    reasons = [brief.state for brief in briefs if brief.state.reason and not brief.state.by]
     alive = health.owners.get(name, False)
     return {
         "destination": name,
@@ -254,6 +254,7 @@ def delivery_facts(unit: Any) -> Row:
         "outcome": unit.state.outcome,
         "class": unit.state.dead_letter_class,
         "reason": unit.state.reason,
+        "by": unit.state.by,
         "tries": unit.state.tries,
         "due": unit.state.due,
         "at": unit.state.at,
