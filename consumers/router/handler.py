@@ -65,6 +65,8 @@ class Router:
             decided = routing.decide()
             if isinstance(decided, Held):
                 return decided
+            for route in {order["route"] for order in decided["deliveries"] if order["addendum"]}:
+                note(self._spool, "addendum", f"{claim.id}-{route}", route=route, part=claim.id)
             self._spool.put_json(name, decided)
             decision = self._spool.read_json(name) or decided
             for route in decision["routes"]:
@@ -144,7 +146,7 @@ class Routing:
         pins_of_study = live_pins(self._spool, self._folder, self.config.relay.follow)
         live = {route: pin for route, pin in pins_of_study.items() if self._is_open(pin)}
         wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
-        gone = sorted(set(live) - {route.name for route in self.config.routes})
+        gone = sorted(pin.route for pin in live.values() if pin.choices and self.config.route(pin.route) is None)
         if gone:
             return Held(
                 f"route '{gone[0]}', which earlier parts of the study took, is gone from the configuration", "policy"
@@ -158,7 +160,9 @@ class Routing:
         pins = self._pinned(wanted, live, source.issuer or "")
         if isinstance(pins, Held):
             return pins
-        orders = orders_of(self.part, pins, self.config, source.ae_title)
+        orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before(live)))
+        if not orders:
+            return Held("its routes choose nobody for the study any more; a person sent it elsewhere", "policy")
         for route in self.config.routes:
             if route.one_of and route.name in pins:
                 note_part(self._spool, self._folder, route.name, self.part.id)
@@ -174,14 +178,11 @@ class Routing:
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
             pins[want.route.name] = pin
-            self._note_addendum(pin)
         return pins
 
-    def _note_addendum(self, pin: Pin) -> None:
-        """Note that earlier parts of the study took this route before this one was closed."""
-        unit = self._spool.parts.outline(self.part.id)
-        if unit is not None and pin.made_at < unit.made_at:
-            note(self._spool, "addendum", f"{self.part.id}-{pin.route}", route=pin.route, part=self.part.id)
+    def _given_before(self, live: Mapping[str, Pin]) -> set[str]:
+        """The routes that were given the study before this part was begun."""
+        return {pin.route for pin in live.values() if pin.why or pin.made_at < self.part.opened_at}
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from consumers.router.hand_over import Holding, Situation, holding_of
 from shared.config import Config
 from shared.forms import hashed_id
-from shared.notices.happened import note
 from shared.spool.circuits import circuit_open_since
 from shared.spool.parts import Manifest, Part, read_manifest, read_part
 from shared.spool.pauses import pause_in_force
@@ -16,7 +15,8 @@ from shared.spool.spool import Spool
 from shared.spool.states import HAND_OVER, State
 from shared.spool.units import Unit
 
-_UNDER_WAY = "under_way"
+UNDER_WAY = "under_way"
+"""The fact that says how many instances a sender that died may have sent since its last record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +119,6 @@ def left_behind(spool: Spool, folder: str, pin: Pin, part_id: str) -> Iterator[t
             yield unit, choice
 
 
-def note_handed_over(spool: Spool, folder: str, pin: Pin, old: Unit, *, to: str) -> None:
-    """Note for persons that a study was handed over: once for all its parts, before the first of them follows."""
-    key, part = f"{folder.rpartition('/')[2]}-{pin.route}-{pin.epoch}", str(old.order["part"])
-    note(spool, "handed_over", key, route=pin.route, part=part, what=f"{old.order['destination']} to {to}: {pin.why}")
-
-
 def _earlier(spool: Spool, folder: str, pin: Pin) -> Iterator[Choice]:
     current = candidate_in(pin)
     for epoch in range(pin.epoch):
@@ -150,7 +144,7 @@ def _stand(spool: Spool, part_id: str, choice: Choice) -> Stand | None:
         opened_at=part.opened_at,
         unit=unit,
         history=tuple(spool.deliveries.history(delivery)),
-        holding=holding_of(len(manifest.instances), facts, unrecorded=unit.facts.get(_UNDER_WAY, 0)),
+        holding=holding_of(len(manifest.instances), facts, unrecorded=unit.facts.get(UNDER_WAY, 0)),
         is_watched=state is not None and state.status in ("waiting", "working"),
     )
 
