@@ -2,7 +2,7 @@
 
 import shutil
 
-from dcmrelay import reading, running, stories, views
+from dcmrelay import reading, reloading, running, stories, views
 from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
@@ -14,10 +14,16 @@ from shared.spool.trend import bytes_per_second, full_in
 from shared.spool.volume import attach
 
 
-def status(config: Config, *, json: bool) -> int:
-    """Print what needs a person, then each destination's health; 1 when somebody is needed."""
+def status(config: Config, refused: tuple[str, ...] = (), *, json: bool) -> int:
+    """Print what needs a person, then each destination's health; 1 when somebody is needed.
+
+    Args:
+        config: in force.
+        refused: problems of the configuration file, while an earlier one is in force.
+        json: print JSON.
+    """
     health = _health(config, attach(config))
-    problems = views.problems(health)
+    problems = [*reloading.problems(config, refused), *views.problems(health)]
     rows = views.waiting_rows(health)
     if json:
         as_json(_status_facts(health, problems, rows))

@@ -84,6 +84,12 @@ LEDGER_ENTRIES = Counter("dcmrelay_ledger_entries_total", "Entries that this wor
 LEDGER_CAUGHT_UP = Gauge(
     "dcmrelay_ledger_caught_up_timestamp_seconds", "When the ledger last had everything that the spool knows."
 )
+CONFIG_RELOAD_FAILED = Gauge(
+    "dcmrelay_config_reload_failed", "1 while the configuration file is refused and the one before stays in force."
+)
+CONFIG_RELOADED = Gauge(
+    "dcmrelay_config_reloaded_timestamp_seconds", "When the configuration in force came into force here."
+)
 WORKER_STARTS = Counter("dcmrelay_worker_starts_total", "Workers started or started again by `up`.", ["worker"])
 WORKER_UP = Gauge("dcmrelay_worker_up", "1 while a worker started by `up` runs.", ["worker"])
 

@@ -55,13 +55,13 @@ def sweep(spool: Spool, config: str, destinations: Collection[str] | None = None
         config: hash of the configuration in force, for parts that are closed now.
         destinations: all that are configured; what waits for another is held. None: not looked at.
     """
-    found = Found()
+    found, begun = Found(), spool.now()
     for part_id in list(active_parts(spool)):
         with _one_by_one(found, part_id):
             _look_at_part(spool, part_id, config, found)
     for delivery in list(active_deliveries(spool)):
         with _one_by_one(found, delivery):
-            _look_at_delivery(spool, delivery, destinations, found)
+            _look_at_delivery(spool, delivery, destinations, found, begun)
     return found
 
 
@@ -91,7 +91,9 @@ def _look_at_part(spool: Spool, part_id: str, config: str, found: Found) -> None
         _note(spool, part_id, state, "route", part_id, found)
 
 
-def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str] | None, found: Found) -> None:
+def _look_at_delivery(
+    spool: Spool, delivery: str, destinations: Collection[str] | None, found: Found, begun: datetime
+) -> None:
     unit = spool.deliveries.outline(delivery)
     if unit is None:
         return
@@ -99,7 +101,9 @@ def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str]
         spool.store.delete(marker(delivery))
         return
     destination = str(unit.order["destination"])
-    if unit.state.status == "waiting" and destinations is not None and destination not in destinations:
+    # What is newer than this sweep may be decided under a newer configuration than it knows.
+    is_gone = destinations is not None and destination not in destinations and unit.state.at <= begun
+    if unit.state.status == "waiting" and is_gone:
         unit = replace(unit, state=_held(spool, delivery, unit.state, destination))
     if unit.state.status != "held":
         found.waiting[destination] += 1

@@ -37,6 +37,7 @@ class Sender:
         may_send: asked before every C-STORE; raises when another process owns the destination.
         stopping: cuts short the pauses of `max_rate`; no association is kept open after it.
         timeouts: of the association; the defaults when None.
+        is_current: whether `destination` is certainly how the configuration has it at this moment.
 
     Raises:
         StartError: a file of [destination.tls] cannot be used.
@@ -50,8 +51,10 @@ class Sender:
         may_send: Callable[[], None],
         stopping: threading.Event,
         timeouts: Timeouts | None = None,
+        is_current: Callable[[], bool] = lambda: True,
     ) -> None:
         self._spool, self._destination, self._may_send = spool, destination, may_send
+        self._is_current = is_current
         self._pace, self._timeouts = Pace(destination.max_rate, stopping), timeouts
         self._tls = tls.of_destination(destination)
         self._kept = Kept(destination.keep_open, stopping)
@@ -63,6 +66,8 @@ class Sender:
         check_not_paused(self._spool, self._destination.name)
         order = order_from_json(claim.order)
         if order.identity != self._destination.identity:
+            if not self._is_current():
+                return Later("the configuration is being changed, or its file is refused; see `dcmrelay status`")
             reason = f"destination '{order.destination}' is another peer now than when this was routed"
             raise PermanentError(reason, "policy")
         parcel = pack(self._spool, order, deidentified_only=self._destination.deidentified_only)

@@ -31,8 +31,13 @@ class Storing:
 
     def __init__(self, spool: Spool, config: Config, parts: OpenParts, run: str) -> None:
         self._spool, self._config, self._parts, self._run = spool, config, parts, run
+        self._before = config
         self._knocking = Knocking(spool)
         self._had_room = True
+
+    def use(self, config: Config) -> None:
+        """Another configuration is in force; associations go on, as who they were when they came."""
+        self._before, self._config = self._config, config
 
     def admit(self, proposal: Proposal) -> Rejection | None:
         """None to accept the association, otherwise how to refuse it."""
@@ -44,7 +49,9 @@ class Storing:
     def opened(self, proposal: Proposal) -> Session:
         """An association was accepted."""
         metrics.ASSOCIATIONS_OPEN.inc()
-        source = self._config.source_of(*who(proposal))
+        # The one that admitted it may have been replaced a moment ago.
+        asked = who(proposal)
+        source = self._config.source_of(*asked) or self._before.source_of(*asked)
         if source is None:
             raise RuntimeError("an association was accepted that no source may have")
         return Session(source=source, proposal=proposal)
@@ -98,5 +105,5 @@ class Storing:
         return is_mounted(self._config) and free >= self._config.ingress.min_free
 
     def _quiet(self, session: Session) -> tuple[float, float]:
-        quiet, after_release = self._config.quiet_of(session.source)
+        quiet, after_release = self._config.quiet_of(self._config.source(session.source.name) or session.source)
         return quiet.total_seconds(), after_release.total_seconds()
