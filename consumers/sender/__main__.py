@@ -3,16 +3,17 @@
 import threading
 from pathlib import Path
 
-from consumers.sender.handler import Sender, study_of
+from consumers.sender.handler import Sender
+from consumers.sender.hours import hours_of, rate_of
 from consumers.sender.lanes import Lanes
 from consumers.sender.ownership import Ownership
+from consumers.sender.waiting import Waiting
 from shared import tls
 from shared.broker import Delivered
 from shared.config import Config
 from shared.config.peers import Destination
 from shared.errors import StartError
 from shared.service import Service, run
-from shared.spool.states import Retry
 from shared.work.lane import Lane
 
 
@@ -43,10 +44,14 @@ def _lane(service: Service, destination: Destination, stopping: threading.Event)
         may_send=ownership.check,
         stopping=stopping,
         is_current=lambda: service.is_current() and service.config.destination(destination.name) == destination,
+        gives_way=lambda: lane.gives_way(),  # noqa: PLW0108  (there is no lane yet)
+        hours=hours_of(service.config, destination),
+        rate=rate_of(service.config, destination),
     )
 
     def lost() -> None:
         ownership.lost()
+        sender.circuit.forget()
         # Not here: the connection's thread has to connect again.
         threading.Thread(target=sender.release, daemon=True).start()
 
@@ -54,17 +59,16 @@ def _lane(service: Service, destination: Destination, stopping: threading.Event)
         ownership.elected(delivered, lane.consumer)
         return delivered.queue != ownership.queue
 
-    retry = destination.retry
     lane = Lane(
         service,
         f"sender {destination.name}",
         (ownership.queue,),
         sender.handle,
-        Retry(first=retry.first, longest=retry.max, give_up=retry.give_up),
+        sender.circuit.retry,
         is_bell=is_bell,
         lost=lost,
         workers=destination.max_associations,
-        subject=lambda unit: study_of(service.spool, unit),
+        picks=Waiting(service.spool, destination.name, sender.circuit, sender.is_open),
         stopping=stopping,
     )
     asking = threading.Thread(target=ownership.ask, args=(lane.publisher,), daemon=True)

@@ -12,11 +12,13 @@ import structlog
 
 from shared.config import Config
 from shared.config.peers import Destination
+from shared.config.rules import Calendar
 from shared.errors import DcmrelayError, StartError, where
 from shared.service import Service
 
 log = structlog.get_logger()
 _LOOK_SECONDS = 0.2
+Settings = tuple[Destination, Mapping[str, Calendar], str]
 Serve = Callable[[Destination, threading.Event], None]
 
 
@@ -26,11 +28,13 @@ class Running:
 
     Attributes:
         destination: as it is served.
+        settings: all that a lane goes by: the destination, and the clocks of its hours.
         stopping: ends it.
         error: why it ended by itself.
     """
 
     destination: Destination
+    settings: Settings
     serve: Serve
     stopping: threading.Event = field(default_factory=threading.Event)
     error: DcmrelayError | None = None
@@ -85,14 +89,15 @@ class Lanes:
             if lane.error is not None:
                 raise lane.error
 
-    def _wanted(self, config: Config) -> dict[str, Destination]:
-        return {it.name: it for it in config.destinations if not self._names or it.name in self._names}
+    def _wanted(self, config: Config) -> dict[str, Settings]:
+        clocks = config.calendars, config.relay.timezone
+        return {it.name: (it, *clocks) for it in config.destinations if not self._names or it.name in self._names}
 
-    def _look(self, wanted: Mapping[str, Destination]) -> None:
+    def _look(self, wanted: Mapping[str, Settings]) -> None:
         for name, lane in self._running.items():
-            if wanted.get(name) != lane.destination and not lane.stopping.is_set():
+            if wanted.get(name) != lane.settings and not lane.stopping.is_set():
                 log.info("destination_changed", destination=name, gone=name not in wanted)
                 lane.stopping.set()
-        for name, destination in wanted.items():
+        for name, settings in wanted.items():
             if name not in self._running:
-                self._running[name] = Running(destination, self._serve)
+                self._running[name] = Running(settings[0], settings, self._serve)

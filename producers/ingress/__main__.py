@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from producers.ingress.closing import Closing
+from producers.ingress.committing import Committing
 from producers.ingress.parts import OpenParts, Session
 from producers.ingress.storing import Storing
 from shared import metrics, tls
@@ -29,12 +30,13 @@ def _work(service: Service) -> None:
     _allow_many_descriptors()
     parts, this_run = OpenParts(), Run(service.spool)
     storing = Storing(service.spool, service.config, parts, this_run.id)
-    listener = _listener(service, storing)
+    committing = Committing(service.spool, service.config)
+    listener = _listener(service, storing, committing)
     publisher = Publisher(service.broker_url(), topology(service.destinations), "ingress")
     publisher.start()
     closing = Closing(service.spool, service.config, parts, this_run, service.stopping)
     closing.adopt()
-    service.takers += [storing.use, closing.use, lambda config: _limit(listener, config.ingress)]
+    service.takers += [storing.use, closing.use, committing.use, lambda config: _limit(listener, config.ingress)]
     service.spool.store.clear_drafts()
     threads = [
         threading.Thread(target=listener.serve, name="listener", daemon=True),
@@ -55,7 +57,7 @@ def _allow_many_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _listener(service: Service, storing: Storing) -> Listener[Session]:
+def _listener(service: Service, storing: Storing, committing: Committing) -> Listener[Session]:
     ingress = service.config.ingress
     return Listener(
         [(address.host, address.port) for address in ingress.listen],
@@ -63,6 +65,7 @@ def _listener(service: Service, storing: Storing) -> Listener[Session]:
         tls=tls.of_ingress(ingress),
         timeouts=Timeouts(associate=_REQUEST_SECONDS),
         max_instance=ingress.max_instance,
+        commitment=committing,
         max_associations=ingress.max_associations,
         max_associations_per_host=ingress.max_associations_per_host,
         ended=lambda _host, how: metrics.ASSOCIATIONS.labels(outcome=how).inc(),

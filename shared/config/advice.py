@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydicom.datadict import dictionary_VR
 
+from shared.config.committing import commitment_warnings
 from shared.config.coverage import gaps, open_minutes, overlaps
 from shared.config.matching import RELAY_KEYS, fits, is_wider
 from shared.config.model import Config
@@ -34,12 +35,14 @@ def warnings_of(config: Config, today: date | None = None) -> tuple[Problem, ...
     return (
         *_empty(config),
         *_open_sources(config),
+        *commitment_warnings(config),
         *_times(config),
         *chain.from_iterable(_calendar(name, calendar, day) for name, calendar in config.calendars.items()),
         *chain.from_iterable(_one_of(config, route, day) for route in config.routes if route.one_of),
         *chain.from_iterable(_never_matches(config, route) for route in config.routes),
         *_shadowed(config),
         *_without_effect(config),
+        *_untold(config),
     )
 
 
@@ -139,12 +142,7 @@ def _shadowed(config: Config) -> Iterator[Problem]:
 
 def _without_effect(config: Config) -> Iterator[Problem]:
     later = "has no effect in this version"
-    for destination in config.destinations:
-        if destination.alert_after is not None:
-            yield at("destination", destination.name, "alert_after", f"{later}; look at dcmrelay_waiting instead")
     for route in config.routes:
-        if route.accepted_within is not None:
-            yield at("route", route.name, "accepted_within", f"{later}; look at dcmrelay_waiting instead")
         if not route.one_of and (idle := [key for key in _OF_ONE_OF if key in route.model_fields_set]):
             yield at("route", route.name, ", ".join(idle), "without effect, because there is no one_of; remove it")
     for name, profile in config.profiles.items():
@@ -152,3 +150,20 @@ def _without_effect(config: Config) -> Iterator[Problem]:
             if option in _REMOVED_ANYWAY:
                 text = f"{option} {later}: the elements are removed, as in the basic profile, which is stricter"
                 yield at("profile", name, "options", text)
+
+
+def _untold(config: Config) -> Iterator[Problem]:
+    """Occasions that nobody is told of, and notifiers that never have an occasion."""
+    told = {occasion for notify in config.notify for occasion in notify.on}
+    times = (
+        ("destination_down", "alert_after", [it.name for it in config.destinations if it.alert_after]),
+        ("late", "accepted_within", [it.name for it in config.routes if it.accepted_within]),
+    )
+    for occasion, key, names in times:
+        section = "destination" if key == "alert_after" else "route"
+        if occasion not in told:
+            for name in names:
+                text = f'is said by `dcmrelay status` only; a [[notify]] with on = ["{occasion}"] tells a person'
+                yield at(section, name, key, text)
+        elif not names:
+            yield Problem("[[notify]]", f"{occasion} never happens, no {section} has {key}; add it where it matters")

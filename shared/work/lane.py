@@ -9,13 +9,13 @@ import structlog
 
 from shared.broker import Consumer, Delivered, Publisher, elects, topology
 from shared.config import Config
-from shared.errors import BrokerError, DcmrelayError, StorageError
+from shared.errors import BrokerError, DcmrelayError
 from shared.messages import decode_bell
 from shared.service import Service, stop_by_force
 from shared.spool.states import Retry
 from shared.work.loop import serve
 from shared.work.said import ring_of
-from shared.work.turns import UNREADABLE, Turns
+from shared.work.turns import UNREADABLE, Picks, Turns
 from shared.work.worker import Handle, Worker
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ class Lane:
         is_bell: see `serve`.
         lost: called when the consuming connection broke.
         workers: how many units are worked on at the same time.
-        subject: of a unit, by its id; those with the same one are worked on one after another.
+        picks: knows what waits and what goes first; None: each bell is answered with the unit it is about.
         stopping: ends this lane alone, for another to take its place; None: it ends with the process.
     """
 
@@ -49,7 +49,7 @@ class Lane:
         is_bell: Callable[[Delivered], bool] = lambda _: True,
         lost: Callable[[], None] = lambda: None,
         workers: int = 1,
-        subject: Callable[[str], str] = lambda _: "",
+        picks: Picks | None = None,
         stopping: threading.Event | None = None,
     ) -> None:
         table, url = topology(service.destinations), service.broker_url()
@@ -58,7 +58,7 @@ class Lane:
         self.publisher = Publisher(url, table, name)
         self.consumer = Consumer(url, table, queues, name=name, lost=lost, let_go=self._let_go, workers=workers)
         self.workers = [Worker(service.spool, handle, retry, self._stopping) for _ in range(workers)]
-        self._turns = Turns(subject if workers > 1 else lambda _: "")
+        self._turns = Turns(picks, workers)
 
     def run(self) -> None:
         """Serve until told to stop.
@@ -86,6 +86,10 @@ class Lane:
     def _declare(self, config: Config) -> None:
         self.publisher.use(topology(destination.name for destination in config.destinations))
 
+    def gives_way(self) -> bool:
+        """Whether a worker on something routine is to stop where it is, because something urgent came."""
+        return self._turns.gives_way(self.consumer.urgent_at_hand())
+
     def _serve(self, worker: Worker) -> None:
         serve(self.consumer, self.publisher, worker, self._turns, is_bell=self._is_bell)
 
@@ -101,7 +105,7 @@ class Lane:
         try:
             if not elects(delivered.queue):
                 self._postpone(delivered)
-        except (BrokerError, StorageError, *UNREADABLE):
+        except (BrokerError, *UNREADABLE):
             return False
         return True
 
