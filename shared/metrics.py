@@ -140,6 +140,15 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
         (NOTICES, "notifier", {"outcome": ("told", "failed")}),
     ),
 }
+# How things stand with something from the configuration; it does not stand so once that is gone.
+_STANDING = (
+    (WAITING, "destination"),
+    (OLDEST_WAITING, "destination"),
+    (OWNED, "destination"),
+    (CIRCUIT_OPEN, "destination"),
+    (LATE, "route"),
+    (NOTIFIER_FAILING, "notifier"),
+)
 _STAGES = {"router": "route", "anonymizer": "render", "sender": "send"}
 
 
@@ -158,6 +167,18 @@ def begin(worker: str, names: Mapping[str, Iterable[str]]) -> None:
         RETRIES.labels(stage=_STAGES[worker])
         for word in get_args(DeadLetterClass):
             DEAD_LETTERS.labels(**{"class": word})
+
+
+def forget(before: Mapping[str, Iterable[str]], names: Mapping[str, Iterable[str]]) -> None:
+    """Take away what is said of names that left the configuration; counters stay, as they must not go back.
+
+    Args:
+        before: as for `begin`, of the configuration that was in force.
+        names: of the one that is.
+    """
+    for gauge, label in _STANDING:
+        for name in set(before[label]) - set(names[label]):
+            gauge.remove(name)
 
 
 @contextmanager

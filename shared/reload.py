@@ -78,7 +78,6 @@ def needs_restart(started: Config, config: Config) -> tuple[str, ...]:
     pairs = (
         ("[ingress] listen", started.ingress.listen, config.ingress.listen),
         ("[ingress.tls]", started.ingress.tls, config.ingress.tls),
-        ("[[notify]]", started.notify, config.notify),
         ("[ledger] url", started.ledger.url, config.ledger.url),
         ("[metrics] listen", started.metrics.listen, config.metrics.listen),
     )

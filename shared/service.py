@@ -87,6 +87,7 @@ class Service:
         self.config = config
         for take in self.takers:
             take(config)
+        metrics.forget(_names(before), _names(config))
         metrics.CONFIG_RELOADED.set_to_current_time()
         log.info("config_reloaded", config=config.hash[:12], before=before.hash[:12])
         if keys := needs_restart(started, config):

@@ -38,6 +38,7 @@ def _work(service: Service) -> None:
     projection, upkeep, pause = Projection(publisher), Upkeep(service.spool, service.config), 0.0
     service.takers += [upkeep.use, lambda config: publisher.use(topology(it.name for it in config.destinations))]
     tellers = Tellers(service)
+    service.takers.append(tellers.use)
     while not service.stopping.wait(pause):
         if publisher.link.failed is not None:
             raise publisher.link.failed

@@ -30,7 +30,7 @@ def begin_slow_work(service: Service) -> None:
     """Start the threads; they end with the process."""
     committer = Committer(service.spool, service.config)
     service.takers.append(committer.use)
-    committing = Committing(service.spool, committer, service.config.spool.retention, service.stopping)
+    committing = Committing(service.spool, committer, lambda: service.config.spool.retention, service.stopping)
     scrubber = Scrubber(
         service.spool, paced(lambda: service.config.spool.scrub_rate, service.stopping), service.stopping
     )

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,8 +86,8 @@ def said_by(relay: Relay, worker: str) -> list[str]:
 
 @contextmanager
 def storm(relay: Relay, texts: list[str]) -> Iterator[None]:
-    """Swaps the configuration every 200 ms, in place and by renaming, until the block ends."""
-    stopping, n = threading.Event(), itertools.count()
+    """Swaps the configuration every 200 ms, in place and by renaming, also with SIGHUP, until the block ends."""
+    stopping, n, up = threading.Event(), itertools.count(), relay.pids("up")[0]
 
     def rage() -> None:
         for text in itertools.cycle(texts):
@@ -98,6 +99,7 @@ def storm(relay: Relay, texts: list[str]) -> Iterator[None]:
                 aside = relay.config.with_suffix(".aside")
                 aside.write_text(text, encoding="utf-8")
                 aside.replace(relay.config)
+                os.kill(up, signal.SIGHUP)
 
     raging = threading.Thread(target=rage)
     raging.start()
@@ -108,9 +110,15 @@ def storm(relay: Relay, texts: list[str]) -> Iterator[None]:
         raging.join()
 
 
-def decided_anew(spool: Spool, part_id: str, decision: dict[str, object]) -> set[str]:
+def decisions(relay: Relay) -> dict[str, dict[str, Any]]:
+    """What was decided of each part."""
+    found = (relay.data / "spool/parts").glob("*/decision.json")
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in found}
+
+
+def decided_anew(spool: Spool, part_id: str, decision: dict[str, Any]) -> set[str]:
     """The deliveries that the decision's configuration gives by itself, from its snapshot and the study's pins."""
-    part, snapshot = read_part(spool, part_id), spool.config(str(decision["config"]))
+    part, snapshot = read_part(spool, part_id), spool.config(decision["config"])
     assert part is not None
     assert snapshot is not None, "the configuration of every decision is kept"
     config = Config.from_snapshot(snapshot)
@@ -137,22 +145,23 @@ def test_a_storm_of_configurations_loses_nothing_and_sends_nothing_to_the_wrong_
         texts.append(relay.config.read_text(encoding="utf-8"))
     plain, both = texts
     relay.start()
-    files = [ct_study(tmp_path / "studies" / str(n), 2, size=16) for n in range(STUDIES)]
+    files: list[list[Path]] = []
     with storm(relay, [plain, both, "spoilt [", both, "", plain, both[: len(both) // 2]]):
-        for study in files:
-            relay.send(study)
+        while len(files) < STUDIES or len({it["config"] for it in decisions(relay).values()}) < len((plain, both)):
+            assert len(files) < STUDIES * 4, "the storm changed nothing"
+            files.append(ct_study(tmp_path / "studies" / str(len(files)), 2, size=16))
+            relay.send(files[-1])
     relay.config.write_text(both, encoding="utf-8")
     comes_into_force(relay)
     relay.comes_to_rest(seconds=40)
 
     sent = hashes(file for study in files for file in study)
     spool = Spool(relay.data / "spool")
-    parts = [part["part"] for part in relay.studies()]
-    decisions = {part: json.loads((relay.data / f"spool/parts/{part}/decision.json").read_text()) for part in parts}
-    assert len({decision["config"] for decision in decisions.values()}) == 2, "the storm changed nothing"
-    for part, decision in decisions.items():
+    decided = decisions(relay)
+    assert len(decided) == len(files)
+    for part, decision in decided.items():
         assert {it["id"] for it in decision["deliveries"]} == decided_anew(spool, part, decision)
-    orders = [order_from_json(it) for decision in decisions.values() for it in decision["deliveries"]]
+    orders = [order_from_json(it) for decision in decided.values() for it in decision["deliveries"]]
     expected = {"archive": 0, "backup": 0}
     for order in orders:
         state = spool.deliveries.newest(order.id)
@@ -185,9 +194,12 @@ def test_two_destinations_swap_their_ports_with_work_pending_and_not_one_instanc
     relay.start()
     os.kill(archive.pid, signal.SIGSTOP)
     os.kill(backup.pid, signal.SIGSTOP)
-    for n in range(3):
-        relay.send(ct_study(tmp_path / f"ct{n}", 2, size=16))
-        relay.send(ct_study(tmp_path / f"mr{n}", 2, size=16, modality="MR"))
+    ct, mr = (
+        [ct_study(tmp_path / f"{modality}{n}", 2, size=16, modality=modality) for n in range(3)]
+        for modality in ("CT", "MR")
+    )
+    for study in (*ct, *mr):
+        relay.send(study)
     eventually(lambda: len(relay.deliveries("archive")) == len(relay.deliveries("backup")) == 3, 20)
     configure({"archive": backup.port, "backup": archive.port})
     comes_into_force(relay)
@@ -197,11 +209,11 @@ def test_two_destinations_swap_their_ports_with_work_pending_and_not_one_instanc
 
     held = [it for name in ports for it in relay.deliveries(name) if it["state"] == "held"]
     assert held, "the swap came when everything had been sent"
-    assert all(file.name.startswith("CT") for file in archive.files())
-    assert all(file.name.startswith("MR") for file in backup.files())
-    ct = ct_study(tmp_path / "later", 1, size=16)
-    relay.send(ct)
-    eventually(lambda: hashes(ct).items() <= hashes(backup.files()).items(), 20)
+    assert hashes(archive.files()).items() <= hashes(file for study in ct for file in study).items()
+    assert hashes(backup.files()).items() <= hashes(file for study in mr for file in study).items()
+    later = ct_study(tmp_path / "later", 1, size=16)
+    relay.send(later)
+    eventually(lambda: hashes(later).items() <= hashes(backup.files()).items(), 20)
 
 
 def test_status_and_metric_say_that_the_file_is_refused_and_what_is_in_force_goes_on(
