@@ -65,7 +65,7 @@ def sweep_and_ring(service: Service, publisher: Publisher, projection: Projectio
     """
     begun = time.monotonic()
     # Nothing is held for want of a destination while nobody knows which there are.
-    known = service.destinations if service.is_current() else None
+    known = service.config if service.is_current() else None
     try:
         with metrics.timed(metrics.SWEEP_SECONDS):
             found = sweep(service.spool, service.config.hash, known)

@@ -19,6 +19,7 @@ from shared.spool.runs import Run
 
 _GRACE_SECONDS = 5
 _REQUEST_SECONDS = 5
+_BROKER_SECONDS = 10
 
 
 def main(config_path: Path) -> int:
@@ -34,6 +35,7 @@ def _work(service: Service) -> None:
     listener = _listener(service, storing, committing)
     publisher = Publisher(service.broker_url(), topology(service.destinations), "ingress")
     publisher.start()
+    publisher.link.first_try(_BROKER_SECONDS)  # refused is refused; one that is away is waited for, and stores go on
     closing = Closing(service.spool, service.config, parts, this_run, service.stopping)
     closing.adopt()
     service.takers += [storing.use, closing.use, committing.use, lambda config: _limit(listener, config.ingress)]
