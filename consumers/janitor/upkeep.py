@@ -12,6 +12,7 @@ from shared import metrics
 from shared.config import Config
 from shared.errors import UNREADABLE, StorageError
 from shared.spool import trend
+from shared.spool.copies import forget_copies
 from shared.spool.spool import Spool
 
 log = structlog.get_logger()
@@ -34,6 +35,10 @@ class Upkeep:
         self._expired_at = self._bounded_at = -math.inf
         self._rate: float | None = None
 
+    def use(self, config: Config) -> None:
+        """Another configuration is in force."""
+        self._config = config
+
     def tend(self) -> None:
         """Do what is due; what the disk refuses is logged and done the next time, and keeps back nothing else."""
         for act in (self._make_room, self._bound_optional, self._forecast):
@@ -52,6 +57,7 @@ class Upkeep:
             self._expired_at = now
             expire(self._spool, self._config.spool.retention, self.is_short)
             self._spool.store.clear_drafts()
+            forget_copies(self._spool)
 
     def _bound_optional(self) -> None:
         now = time.monotonic()
