@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dcmrelay import dead, ledger, reconciling, studies
+from dcmrelay import dead, diverting, ledger, reconciling, studies
 from dcmrelay.child import end_with_parent
 from dcmrelay.options import ConfigFile, Json, offer_no_phi
 from dcmrelay.output import complain, hide, say
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(dead.app, name="dead")
 app.add_typer(ledger.app, name="ledger")
 app.command()(studies.studies)
+app.command()(diverting.divert)
 app.command()(reconciling.reconcile)
 
 
@@ -168,8 +169,10 @@ def try_out(
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
     """What needs a person, first; then each destination; exit 1 when somebody is needed."""
     from dcmrelay import looking
+    from dcmrelay.reloading import load_or_in_force
 
-    raise typer.Exit(looking.status(load(find(config)), json=as_json))
+    loaded, refused = load_or_in_force(find(config))
+    raise typer.Exit(looking.status(loaded, refused, json=as_json))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import shutil
 
-from dcmrelay import reading, running, services, stories, views
+from dcmrelay import reading, reloading, running, services, stories, views
 from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
@@ -20,10 +20,16 @@ from shared.spool.units import Unit
 from shared.spool.volume import attach
 
 
-def status(config: Config, *, json: bool) -> int:
-    """Print what needs a person, then each destination's health; 1 when somebody is needed."""
+def status(config: Config, refused: tuple[str, ...] = (), *, json: bool) -> int:
+    """Print what needs a person, then each destination's health; 1 when somebody is needed.
+
+    Args:
+        config: in force.
+        refused: problems of the configuration file, while an earlier one is in force.
+        json: print JSON.
+    """
     health = _health(config, attach(config))
-    problems = views.problems(health)
+    problems = [*reloading.problems(config, refused), *views.problems(health)]
     rows = views.waiting_rows(health)
     of_services = services.services(config, attach(config), health.deliveries)
     if json:

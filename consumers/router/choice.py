@@ -39,7 +39,8 @@ def choices_of(route: Route, config: Config, issuer: str, key_id: KeyId, candida
 def candidate_choice(route: Route, config: Config, issuer: str, key_id: KeyId, candidate: str) -> Choice:
     """One candidate of a route, as it is configured now, and the form it gets. Arguments as for `choices_of`."""
     identity = _destination(config, candidate).identity
-    return Choice(destination=candidate, identity=identity, form=_form(route, config, issuer, key_id), one_of=True)
+    form = _form(route.towards(candidate), config, issuer, key_id)
+    return Choice(destination=candidate, identity=identity, form=form, one_of=True)
 
 
 def orders_of(

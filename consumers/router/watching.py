@@ -16,13 +16,14 @@ from typing import Any
 import structlog
 
 from consumers.router.calendar import changes
-from consumers.router.candidates import candidates_of
+from consumers.router.candidates import Candidates
 from consumers.router.choice import candidate_choice, order_of
 from consumers.router.hand_over import Answer, Ask, Move, Stay, Wait, decide, patience
 from consumers.router.standing import (
     Site,
     Stand,
     candidate_in,
+    candidates_now,
     left_behind,
     situation_of,
     soon,
@@ -137,7 +138,10 @@ class Watch:
         if any(it.is_open for it in stands) and all(it.is_asked for it in stands if it.is_open):
             return Stay(why="a person is asked", look_at=self._spool.now() + _LOOK_AGAIN)
         situation = situation_of(self._spool, pin, choice, stands)
-        return decide(route, candidates_of(self._site.config, route.one_of), situation, self._spool.now())
+        return decide(route, self._candidates(route), situation, self._spool.now())
+
+    def _candidates(self, route: Route) -> Candidates:
+        return candidates_now(self._spool, self._site.config, route)
 
     def _act(self, stands: list[Stand], answer: Answer) -> None:
         now = self._spool.now()
@@ -161,7 +165,7 @@ class Watch:
         now = self._spool.now()
         moment = answer.until if isinstance(answer, Wait) else answer.look_at if isinstance(answer, Stay) else None
         if not any(it.holding.some for it in stands):  # when its window closes, it is chosen for again
-            candidates = candidates_of(self._site.config, route.one_of)
+            candidates = self._candidates(route)
             them = map(candidates.calendar, candidates.them)
             edge = next(changes(them, now, now + _LONGEST, candidates.zone), None)
             moment = min(filter(None, (moment, edge)), default=None)
@@ -172,9 +176,9 @@ class Watch:
         config = self._site.config
         source = config.source(self._site.part.source)
         issuer = (source.issuer or "") if source is not None else ""
-        if route.profile is not None:
-            keep_profile(self._spool, config.profiles[route.profile])
         to = candidate_choice(route, config, issuer, lambda profile: key_id(config, profile), answer.to)
+        if to.form.profile:
+            keep_profile(self._spool, config.profiles[to.form.profile])
         why = "; ".join(filter(None, (answer.why, answer.notice)))
         wanted = handed_over(
             pin, choice.destination, to, made_at=self._spool.now(), config=self._site.config_hash, why=why

@@ -29,6 +29,7 @@ from shared.outcomes import Later, Next, Outcome
 from shared.spool.deliveries import Order, order_from_json
 from shared.spool.parts import Instance
 from shared.spool.pauses import check_not_paused
+from shared.spool.progress import Progress
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -42,6 +43,7 @@ class Sender:
         may_send: asked before every C-STORE; raises when another process owns the destination.
         stopping: cuts short the pauses of `max_rate`; no association is kept open after it.
         timeouts: of the association; the defaults when None.
+        is_current: whether `destination` is certainly how the configuration has it at this moment.
         gives_way: asked between the instances of a routine delivery; True: something urgent goes first.
         hours: when the destination is sent to; None: always.
         rate: bytes per second at a moment, None for no limit.
@@ -61,15 +63,18 @@ class Sender:
         may_send: Callable[[], None],
         stopping: threading.Event,
         timeouts: Timeouts | None = None,
+        is_current: Callable[[], bool] = lambda: True,
         gives_way: Callable[[], bool] = lambda: False,
         hours: SendingHours | None = None,
         rate: Callable[[datetime], float | None] = lambda _: None,
     ) -> None:
         self._spool, self._destination, self._may_send = spool, destination, may_send
+        self._is_current = is_current
         self._gives_way, self._hours = gives_way, hours or SendingHours(None, ZoneInfo("UTC"))
         self.circuit = Circuit(spool, destination)
         self._pace, self._timeouts = Pace(lambda: rate(spool.now()), stopping), timeouts
         self._tls = tls.of_destination(destination)
+        self._progress = Progress(spool, destination.name)
         self._kept = Kept(destination.keep_open, stopping)
         self._may_transcode = destination.transcode == "lossless"
         self._verification = Verification(spool, destination, timeouts, self._tls)
@@ -80,6 +85,8 @@ class Sender:
         self._check_hours(claim)
         order = order_from_json(claim.order)
         if order.identity != self._destination.identity:
+            if not self._is_current():
+                return Later("the configuration is being changed, or its file is refused; see `dcmrelay status`")
             reason = f"destination '{order.destination}' is another peer now than when this was routed"
             raise PermanentError(reason, "policy")
         parcel = pack(self._spool, order, deidentified_only=self._destination.deidentified_only)
@@ -160,6 +167,7 @@ class Sender:
             may_send=lambda: self._may_go_on(claim),
             pace=self._pace,
             transcoder=Transcoder(self._spool.store) if self._may_transcode else None,
+            progressed=self._progress.note,
         )
 
     def _in_turn(self, left: Mapping[str, Instance]) -> Mapping[str, Instance]:

@@ -194,10 +194,9 @@ def is_of_route(unit: Unit, route: Route, wanted_by: tuple[str, ...]) -> bool:
     """Whether a delivery is what a route asked for: by itself, or the same destination and profile as another did."""
     if unit.order.get("route") == route.name:
         return True
-    profile = unit.order.get("form", {}).get("profile", "")
-    return (
-        route.name in wanted_by and unit.order["destination"] in route.destinations and profile == (route.profile or "")
-    )
+    profile, destination = unit.order.get("form", {}).get("profile", ""), str(unit.order["destination"])
+    wanted = route.name in wanted_by and destination in route.destinations
+    return wanted and profile == (route.towards(destination).profile or "")
 
 
 def _is_accepted(state: State) -> bool:
