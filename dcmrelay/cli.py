@@ -11,8 +11,8 @@ import typer
 
 from dcmrelay import dead, diverting, ledger, reconciling, studies
 from dcmrelay.child import end_with_parent
-from dcmrelay.options import ConfigFile, Json
-from dcmrelay.output import complain, say
+from dcmrelay.options import ConfigFile, Json, offer_no_phi
+from dcmrelay.output import complain, hide, say
 from shared import logs
 from shared.config import Config, find, load, unbuilt_in, warnings_of
 from shared.errors import ConfigError, DcmrelayError
@@ -39,7 +39,10 @@ def main() -> None:
     sys.excepthook = _unforeseen
     logs.set_up("dcmrelay", level="WARNING")
     try:
-        typer.main.get_command(app)(prog_name="dcmrelay")
+        hide(None)
+        command = typer.main.get_command(app)
+        offer_no_phi(command)
+        command(prog_name="dcmrelay")
     except ConfigError as error:
         for problem in error.problems:
             complain(problem)
@@ -166,8 +169,10 @@ def try_out(
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
     """What needs a person, first; then each destination; exit 1 when somebody is needed."""
     from dcmrelay import looking
+    from dcmrelay.reloading import load_or_in_force
 
-    raise typer.Exit(looking.status(load(find(config)), json=as_json))
+    loaded, refused = load_or_in_force(find(config))
+    raise typer.Exit(looking.status(loaded, refused, json=as_json))
 
 
 @app.command()

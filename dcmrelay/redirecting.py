@@ -17,11 +17,13 @@ from producers.replay.pinning import move_pins, moved_elsewhere
 from producers.replay.redirect import Step, Way
 from shared.errors import StartError
 from shared.messages import Ring
+from shared.spool.commitments import COMMIT
 from shared.spool.deliveries import Order
 from shared.spool.parts import decided_deliveries, read_part
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
+_ASKED = "is a request for storage commitment: `dcmrelay dead replay` tells its source"
 _NOT_ROUTED = "is not routed: `dcmrelay dead replay` decides it anew, `--to NAME --whole-study` moves its study first"
 
 
@@ -40,6 +42,8 @@ def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
     Raises:
         StartError: a part among them is not routed, and not the whole study is meant.
     """
+    asked = [(it.id, _ASKED) for it in letters if it.stage == COMMIT]
+    letters = [it for it in letters if it.stage != COMMIT]
     unrouted = [_unrouted(desk, it, way) for it in letters if it.stage == "route"]
     parts = _by_part(_meant(desk.spool, letters, unrouted, way))
     planned = list(zip(parts, schedule(desk, rate), strict=False))
@@ -54,7 +58,7 @@ def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
         return redirecting.carried_out(desk.site, redirecting.planned(desk.site, units, way), way, due)
 
     done: list[str] = []
-    refused = [(it.letter.id, it.refused) for it in unrouted if it.refused]
+    refused = [*asked, *((it.letter.id, it.refused) for it in unrouted if it.refused)]
     with desk.bells() as bells, progress(way.outcome, len(planned)) as advance:
         for batch in in_bulk(carry_out, planned):
             bells.ring(one for one, _ in batch if one is not None)

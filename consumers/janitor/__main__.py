@@ -36,7 +36,9 @@ def _work(service: Service) -> None:
     publisher.link.wait_connected(5)
     begin_slow_work(service)
     projection, upkeep, pause = Projection(publisher), Upkeep(service.spool, service.config), 0.0
+    service.takers += [upkeep.use, lambda config: publisher.use(topology(it.name for it in config.destinations))]
     tellers = Tellers(service)
+    service.takers.append(tellers.use)
     while not service.stopping.wait(pause):
         if publisher.link.failed is not None:
             raise publisher.link.failed
@@ -62,9 +64,11 @@ def sweep_and_ring(service: Service, publisher: Publisher, projection: Projectio
         the next sweep would be another minute away when the broker is back.
     """
     begun = time.monotonic()
+    # Nothing is held for want of a destination while nobody knows which there are.
+    known = service.config if service.is_current() else None
     try:
         with metrics.timed(metrics.SWEEP_SECONDS):
-            found = sweep(service.spool, service.config.hash, service.config)
+            found = sweep(service.spool, service.config.hash, known)
     except (StorageError, OSError) as error:
         log.error("not_swept", why=type(error).__name__)
         return time.monotonic() - begun

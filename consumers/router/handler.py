@@ -5,20 +5,22 @@ decision. No route wants it, or a pinned choice cannot be followed: held, never 
 when a person ordered a delivery of it on top: that is made too.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
+from pydicom import Dataset
 
 from consumers.router.candidates import opens, turn_of
 from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.facts import facts_of, sop_class_values, texts_at
 from consumers.router.priors import PATIENT_ID, followed, note_choices, prior_choices
-from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, wanted_by
+from consumers.router.rules import Header, Passed, Wanted, excluded_by, is_open_to, keywords_of, weighed
 from consumers.router.standing import Site, begun_at, candidate_in, candidates_now, divert_of
 from consumers.router.vetting import Vetting, count_warnings
 from consumers.router.watching import Watch
@@ -117,21 +119,30 @@ class Routing:
         spool: the spool.
         part_id: the part.
         config_hash: the configuration to decide under.
+        key: gives the public name of a profile's key.
+        read: reads elements of a file.
 
     Raises:
         PermanentError: the part or the configuration it names is not in the spool.
     """
 
-    def __init__(self, spool: Spool, part_id: str, config_hash: str) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        part_id: str,
+        config_hash: str,
+        *,
+        key: Callable[[Config, str], str] = key_id,
+        read: Callable[[Path, Collection[str]], Dataset] = read_header,
+    ) -> None:
         part, manifest, snapshot = read_part(spool, part_id), read_manifest(spool, part_id), spool.config(config_hash)
         if part is None or manifest is None or snapshot is None:
             raise PermanentError("the part, its manifest or its configuration is missing in the spool", "bug")
-        self._spool, self._hash = spool, config_hash
+        self._spool, self._hash, self._key_id, self._read = spool, config_hash, key, read
         self.part: Part = part
         self.manifest: Manifest = manifest
         self.config = Config.from_snapshot(snapshot)
         self._folder = study_pins(part.study_instance_uid, part.called_ae_title)
-        self._due: dict[str, datetime] = {}
 
     def site(self) -> Site:
         """Where a part stands, for who looks after its candidates."""
@@ -139,15 +150,13 @@ class Routing:
 
     def decide(self) -> dict[str, Any] | Held:
         """The decision as it is written, or why a person is needed."""
-        source = self.config.source(self.part.source)
-        if source is None:
-            return Held(f"source '{self.part.source}' is not configured any more", "policy")
-        if held := self._vetting.before_routing(source, self._today):
+        source = self._source
+        if isinstance(source, Held):
+            return source
+        if held := self.vetting.before_routing(source, self._today):
             return held
-        pins_of_study = live_pins(self._spool, self._folder, self.config.relay.follow)
-        live = {route: pin for route, pin in pins_of_study.items() if self._is_open(pin)}
-        wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
-        gone = sorted(pin.route for pin in live.values() if pin.choices and self.config.route(pin.route) is None)
+        wanted = [it for it in self.weighed if isinstance(it, Wanted)]
+        gone = sorted(pin.route for pin in self._live.values() if pin.choices and self.config.route(pin.route) is None)
         if gone:
             return Held(
                 f"route '{gone[0]}', which earlier parts of the study took, is gone from the configuration", "policy"
@@ -156,12 +165,12 @@ class Routing:
             return Held(
                 f"no route wants it: source '{source.name}', {len(self.manifest.instances)} instances", "policy"
             )
-        if held := self._vetting.against_study():
+        if held := self.vetting.against_study():
             return held
-        pins = self._pinned(wanted, live, source)
+        pins = self.pinned()
         if isinstance(pins, Held):
             return pins
-        orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before(live)))
+        orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before()))
         if not orders:
             return Held("its routes choose nobody for the study any more; a person sent it elsewhere", "policy")
         self._note(pins, source)
@@ -172,13 +181,15 @@ class Routing:
         for route in self.config.routes:
             if route.one_of and route.name in pins:
                 note_part(self._spool, self._folder, route.name, self.part.id)
-        note_choices(self._spool, self.config, source, self._folder, pins, lambda: self._headers)
+        note_choices(self._spool, self.config, source, self._folder, pins, lambda: self.headers)
 
-    def _pinned(self, wanted: list[Wanted], live: Mapping[str, Pin], source: Source) -> dict[str, Pin] | Held:
+    def pinned(self) -> dict[str, Pin] | Held:
         """The pin of each route that wants the part, or why a person is needed."""
-        pins: dict[str, Pin] = {}
-        for want in wanted:
-            pin = live.get(want.route.name) or self._pin(want, source)
+        source, pins = self._source, dict[str, Pin]()
+        if isinstance(source, Held):
+            return source
+        for want in (it for it in self.weighed if isinstance(it, Wanted)):
+            pin = self._live.get(want.route.name) or self._pin(want, source)
             if isinstance(pin, Held):
                 return pin
             if reason := changed(pin, self.config):
@@ -186,14 +197,29 @@ class Routing:
             pins[want.route.name] = pin
         return pins
 
-    def _given_before(self, live: Mapping[str, Pin]) -> set[str]:
+    @cached_property
+    def weighed(self) -> list[Wanted | Passed]:
+        """Each route, and whether it gets the part."""
+        return weighed(self.config.routes, self.facts, lambda: self.headers, self._live)
+
+    @cached_property
+    def _live(self) -> dict[str, Pin]:
+        """The pins of the study that are open to this part's source, by route."""
+        pins = live_pins(self._spool, self._folder, self.config.relay.follow)
+        return {route: pin for route, pin in pins.items() if self._is_open(pin)}
+
+    def _given_before(self) -> set[str]:
         """The routes that were given the study before this part was begun."""
-        return {pin.route for pin in live.values() if pin.tried or pin.made_at < self.part.opened_at}
+        return {pin.route for pin in self._live.values() if pin.tried or pin.made_at < self.part.opened_at}
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""
-        destination = self.config.destination(order.destination)
-        return excluded_by(destination.exclude, self._headers) if destination and destination.exclude else ()
+        return self.excluded_from(order.destination)
+
+    def excluded_from(self, name: str) -> tuple[int, ...]:
+        """Indexes of the instances that a destination of that name excludes."""
+        destination = self.config.destination(name)
+        return excluded_by(destination.exclude, self.headers) if destination and destination.exclude else ()
 
     def _is_open(self, pin: Pin) -> bool:
         """Whether a pinned route is open to this part's source; one that is gone, as it stood when it was pinned."""
@@ -201,17 +227,17 @@ class Routing:
         if route is None:
             snapshot = self._spool.config(pin.config)
             route = None if snapshot is None else Config.from_snapshot(snapshot).route(pin.route)
-        return route is None or is_open_to(route.match, self._facts)
+        return route is None or is_open_to(route.match, self.facts)
 
     def _choices(self, route: Route, source: Source) -> tuple[Choice, ...] | Held:
         """What a route chooses for a study now, or why a person is needed."""
         if route.kind == "prior":
-            return prior_choices(self._spool, self.config, route, source, self._headers)
+            return prior_choices(self._spool, self.config, route, source, self.headers)
         turn = turn_of(candidates_now(self._spool, self.config, route), self._spool.now()) if route.one_of else None
         if route.one_of and turn is None:
             return Held(f"no calendar of route '{route.name}' opens within 400 days", "policy")
         candidate, issuer = turn.destination if turn else "", source.issuer or ""
-        return choices_of(route, self.config, issuer, lambda profile: key_id(self.config, profile), candidate)
+        return choices_of(route, self.config, issuer, lambda profile: self._key_id(self.config, profile), candidate)
 
     def _pin(self, want: Wanted, source: Source) -> Pin | Held:
         """The choice for a study, pinned, or why a person is needed."""
@@ -234,7 +260,7 @@ class Routing:
         return put_pin(self._spool, self._folder, pin, self.config.relay.follow)
 
     def _decision(self, pins: Mapping[str, Pin], orders: list[Order]) -> dict[str, Any]:
-        due = {it.id: at.isoformat() for it in orders if it.one_of and (at := self._due_of(pins[it.route]))}
+        due = {it.id: at.isoformat() for it in orders if it.one_of and (at := self.due_of(pins[it.route]))}
         return {
             "due": due,
             "config": self._hash,
@@ -243,10 +269,10 @@ class Routing:
             "why": {route: pin.why for route, pin in pins.items() if pin.why},
             "pins": {route: pin.epoch for route, pin in pins.items()},
             "deliveries": [order_to_json(order) for order in orders],
-            "warned": self._vetting.warnings(),
+            "warned": self.vetting.warnings(),
         }
 
-    def _due_of(self, pin: Pin) -> datetime | None:
+    def due_of(self, pin: Pin) -> datetime | None:
         """From when the candidate of a pin may be given something; None: now, or it has begun with the study."""
         route = self.config.route(pin.route)
         current = candidate_in(pin)
@@ -255,21 +281,29 @@ class Routing:
         return opens(candidates_now(self._spool, self.config, route), current.destination, self._spool.now())
 
     @cached_property
-    def _vetting(self) -> Vetting:
-        return Vetting(self._spool, self.config, self.part, self.manifest, self._facts, lambda: self._headers)
+    def vetting(self) -> Vetting:
+        """The checks that look at the part."""
+        return Vetting(self._spool, self.config, self.part, self.manifest, self.facts, lambda: self.headers)
+
+    @property
+    def _source(self) -> Source | Held:
+        found = self.config.source(self.part.source)
+        return found or Held(f"source '{self.part.source}' is not configured any more", "policy")
 
     @property
     def _today(self) -> date:
         return self._spool.now().astimezone(ZoneInfo(self.config.relay.timezone)).date()
 
     @cached_property
-    def _facts(self) -> dict[str, str]:
+    def facts(self) -> dict[str, str]:
+        """What the relay knows of the part, for match tables."""
         return facts_of(self.part, self.manifest, self._spool.now(), ZoneInfo(self.config.relay.timezone))
 
     @cached_property
-    def _headers(self) -> list[Header]:
+    def headers(self) -> list[Header]:
+        """What rules ask of each instance."""
         excludes = (match for destination in self.config.destinations for match in destination.exclude)
-        keywords = {*keywords_of(self.config.routes, excludes), *self._vetting.keywords}
+        keywords = {*keywords_of(self.config.routes, excludes), *self.vetting.keywords}
         keywords |= {PATIENT_ID} if followed(self.config) else set()
         return [self._header(instance, keywords) for instance in self.manifest.instances]
 
@@ -279,7 +313,7 @@ class Routing:
         if not keywords:
             return known
         try:
-            header = read_header(self._spool.store.path(instance.file), {path.partition(".")[0] for path in keywords})
+            header = self._read(self._spool.store.path(instance.file), {path.partition(".")[0] for path in keywords})
         except (DataSetError, StorageError) as error:
             if isinstance(error, StorageError) and instance.sop_class_uid:
                 raise

@@ -3,7 +3,7 @@
 from shared.config.advice import warnings_of
 from shared.config.callers import Mismatch
 from shared.config.credentials import broker_url, ledger_url
-from shared.config.loading import find, load, parse
+from shared.config.loading import find, load, parse, read, read_file
 from shared.config.model import Config
 from shared.config.notifying import Notify, Occasion
 from shared.config.peers import Destination, Source
@@ -29,6 +29,8 @@ __all__ = [
     "ledger_url",
     "load",
     "parse",
+    "read",
+    "read_file",
     "unbuilt_in",
     "warnings_of",
 ]
