@@ -16,7 +16,13 @@ from shared.spool.pins import Choice, Pin
 KeyId = Callable[[str], str]
 
 
-def choices_of(route: Route, config: Config, issuer: str, key_id: KeyId) -> tuple[Choice, ...]:
+def _no_key(edit: str) -> str:
+    raise PermanentError(f"nobody said which key edit '{edit}' has", "bug")
+
+
+def choices_of(
+    route: Route, config: Config, issuer: str, key_id: KeyId, edit_key_id: KeyId = _no_key
+) -> tuple[Choice, ...]:
     """The destinations of a route, as they are configured now, and the form they get.
 
     Args:
@@ -24,8 +30,9 @@ def choices_of(route: Route, config: Config, issuer: str, key_id: KeyId) -> tupl
         config: the configuration it stands in.
         issuer: the source's domain of patient IDs.
         key_id: gives the public name of a profile's key.
+        edit_key_id: the same of an edit's.
     """
-    form = _form(route, config, issuer, key_id)
+    form = _edited(_form(route, config, issuer, key_id), route, config, edit_key_id)
     return tuple(
         Choice(
             destination=name, identity=_destination(config, name).identity, form=form, optional=name in route.optional
@@ -53,7 +60,7 @@ def changed(pin: Pin, config: Config) -> str:
     """Why a pinned choice cannot be followed under a configuration; empty when it can.
 
     A destination that is gone or is another peer now, or a profile that is gone, holds the work. A profile whose
-    content was changed is followed as it was pinned.
+    content was changed is followed as it was pinned, and an edit also when it is gone.
     """
     for choice in pin.choices:
         destination = config.destination(choice.destination)
@@ -92,6 +99,20 @@ def _form(route: Route, config: Config, issuer: str, key_id: KeyId) -> Form:
         key_id=key_id(route.profile),
         engine_version=ENGINE_VERSION,
         issuer=issuer,
+    )
+
+
+def _edited(form: Form, route: Route, config: Config, edit_key_id: KeyId) -> Form:
+    """The form with the route's edit before it. A de-identified instance gets its new UID from the profile."""
+    if route.edit is None:
+        return form
+    keeps = route.correction or form.kind == "deidentified"
+    return replace(
+        form,
+        kind="edited" if form.kind == "received" else form.kind,
+        edit=route.edit,
+        edit_hash=config.edits[route.edit].hash,
+        edit_key_id="" if keeps else edit_key_id(route.edit),
     )
 
 

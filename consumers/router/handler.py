@@ -32,9 +32,9 @@ from shared.spool.deliveries import (
     ordered_of,
     routing_key,
 )
-from shared.spool.keys import key_id
+from shared.spool.keys import edit_key_id, key_id
 from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
-from shared.spool.pins import Pin, keep_profile, live_pins, put_pin, study_pins
+from shared.spool.pins import Pin, keep_edit, keep_profile, live_pins, put_pin, study_pins
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -152,7 +152,15 @@ class Routing:
     def _pin(self, want: Wanted, issuer: str) -> Pin:
         if want.route.profile is not None:
             keep_profile(self._spool, self.config.profiles[want.route.profile])
-        choices = choices_of(want.route, self.config, issuer, lambda profile: key_id(self.config, profile))
+        if want.route.edit is not None:
+            keep_edit(self._spool, self.config.edits[want.route.edit])
+        choices = choices_of(
+            want.route,
+            self.config,
+            issuer,
+            lambda profile: key_id(self.config, profile),
+            lambda edit: edit_key_id(self.config, edit),
+        )
         urgent = want.route.priority == "urgent"
         pin = Pin(
             route=want.route.name, epoch=0, made_at=self._spool.now(), choices=choices, urgent=urgent, config=self._hash

@@ -105,9 +105,7 @@ def protected(address: Address) -> bool:
     return address.vr == "UI" or address.tag in _PIXEL_DESCRIPTION
 
 
-_PIXEL_DESCRIPTION = frozenset(
-    keyword_dict[keyword]
-    for keyword in """
+_KEYWORDS = """
     SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated BitsStored
     HighBit PixelRepresentation SmallestImagePixelValue LargestImagePixelValue PixelPaddingValue
     PixelPaddingRangeLimit PixelSpacing ImagerPixelSpacing PixelAspectRatio RescaleIntercept RescaleSlope RescaleType
@@ -115,5 +113,5 @@ _PIXEL_DESCRIPTION = frozenset(
     RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData
     LossyImageCompression LossyImageCompressionRatio LossyImageCompressionMethod
     ImagePositionPatient ImageOrientationPatient SliceThickness SpacingBetweenSlices
-    """.split()
-)
+    """
+_PIXEL_DESCRIPTION = frozenset(keyword_dict[keyword] for keyword in _KEYWORDS.split())

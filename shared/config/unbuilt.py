@@ -35,8 +35,6 @@ def _of_routes(config: Config) -> Iterator[Problem]:
     for route in config.routes:
         if route.one_of:
             yield at("route", route.name, "one_of", f"{_LATER}; name the destination in to")
-        if route.edit is not None:
-            yield at("route", route.name, "edit", f"{_LATER}; remove it, or the route")
     used = {route.profile for route in config.routes}
     for name, profile in config.profiles.items():
         if name in used:

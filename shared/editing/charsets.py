@@ -15,6 +15,10 @@ from shared.errors import DataSetError
 
 UTF_8 = b"ISO_IR 192"
 _DEFAULT = "iso8859"
+# Escapes to character sets of two bytes a letter in G0.
+_TWO_BYTES = (b"\x1b$B", b"\x1b$@", b"\x1b$(D")
+# Bytes beyond ASCII where the default repertoire is in force.
+_NOT_ASCII = re.compile(rb"(^|\x1b\(B)[^\x1b]*[\x80-\xff]")
 _ENDS = {"PN": re.compile(r"([\\^=])")}
 _ENDS_OF_TEXT = re.compile(r"([\\\t\n\f\r])")
 
@@ -53,24 +57,29 @@ class CharacterSet:
         Raises:
             UnwritableError: the character set has not all of its characters.
         """
-        ours = [("ascii" if encoding == _DEFAULT else encoding) for encoding in self.encodings]
         pieces = _ENDS.get(vr, _ENDS_OF_TEXT).split(text)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                written = b"".join(piece.encode("ascii") if piece.isascii() else _written(piece, ours) for piece in pieces)
-                is_same = self.read(written, vr) == text.rstrip(" \0")
-            except (UnicodeError, DataSetError):
-                is_same = False
-        if not is_same:
-            raise UnwritableError("has characters that the character set of the instance has not")
-        return written
+        return b"".join(piece.encode("ascii") if piece.isascii() else self._written(piece, vr) for piece in pieces)
+
+    def _written(self, piece: str, vr: str) -> bytes:
+        # pydicom takes the default repertoire for Latin-1, which it is not; but only so it returns to it by an escape.
+        strict = ["ascii" if encoding == _DEFAULT else encoding for encoding in self.encodings]
+        for encodings in (list(self.encodings), strict):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    written = _ended(encode_string(piece, encodings))
+                    is_same = self.read(written, vr) == piece.rstrip(" \0")
+                except (UnicodeError, DataSetError):
+                    continue
+            if is_same and not (self.encodings[0] == _DEFAULT and _NOT_ASCII.search(written)):
+                return written
+        raise UnwritableError("has characters that the character set of the instance has not")
 
 
-def _written(piece: str, encodings: list[str]) -> bytes:
-    if len(encodings) == 1:
-        return piece.encode(encodings[0])
-    return encode_string(piece, encodings)
+def _ended(written: bytes) -> bytes:
+    """A piece that returns to ASCII at its end, where a delimiter or padding follows. Source: PS3.5 6.1.2.5.3."""
+    last = written[written.rfind(b"\x1b") :]
+    return written + b"\x1b(B" if last.startswith(_TWO_BYTES) else written
 
 
 @lru_cache(maxsize=256)

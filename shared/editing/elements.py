@@ -140,9 +140,7 @@ def rewritten(level: Level, visit: Callable[[Level], Changes], enters: Callable[
 def put_together(level: Level, changes: Changes) -> bytes:
     """The bytes of a level with some elements changed; the length of a group that changed, which is retired, goes."""
     groups = {tag >> 16 for tag in changes}
-    stays = (
-        it for it in level.elements if it.tag not in changes and (it.tag & 0xFFFF or it.tag >> 16 not in groups)
-    )
+    stays = (it for it in level.elements if it.tag not in changes and (it.tag & 0xFFFF or it.tag >> 16 not in groups))
     comes = (it for it in changes.values() if it is not None)
     return b"".join(it.raw for it in sorted((*stays, *comes), key=lambda it: it.tag))
 
