@@ -3,12 +3,13 @@
 PYTHON ?= python3
 CONFIG ?= dcmrelay.toml
 ARGS ?=
+RESULTS ?= var/campaign.jsonl
 TEST_TOOLS := rabbitmq-server dcmtk orthanc prometheus dicom3tools strace postgresql
 LOCK := PIP_CONFIG_FILE=/dev/null .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz up lock clean
+.PHONY: help setup demo test check bench fuzz campaign up lock clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +44,11 @@ fuzz: ## mutate what is sent to the ingress, fail it at every system call, ask f
 	@ops/setup/tools dcmtk strace
 	@DCMRELAY_EXHAUSTIVE=1 .venv/bin/pytest -s tests/shared/dimse/test_hostile_fuzz.py tests/producers/ingress/test_faults.py \
 		tests/system/test_storm.py $(ARGS)
+
+campaign: ## kill, cut, fill and erase under load, and account for every instance (root; RESULTS=file ARGS="--minutes 45 --kinds kills")
+	@PYTHON=$(PYTHON) ops/setup/venv dev
+	@ops/setup/tools $(TEST_TOOLS)
+	@.venv/bin/python -m tests.campaign run $(RESULTS) $(ARGS)
 
 up: setup ## run the relay on this machine until Ctrl-C (CONFIG=dcmrelay.toml)
 	@.venv/bin/dcmrelay up --config $(CONFIG)

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from consumers.router.calendar import changes
 from consumers.router.candidates import Candidates, Duty, candidates_of, on_duty
 from dcmrelay.output import as_json, say, table
+from shared.calendar import changes
 from shared.config import Config
 
 _WEEK = timedelta(days=7)

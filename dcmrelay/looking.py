@@ -1,16 +1,22 @@
 """The commands `status` and `show`: read, make rows, print."""
 
 import shutil
+from functools import partial
 
 from dcmrelay import reading, running, stories, views
 from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
+from shared.notices.looking import late
+from shared.notices.told import failures
+from shared.spool.circuits import newest_circuit
+from shared.spool.commitments import active_commitments, refused_lately
 from shared.spool.damage import damages
 from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
 from shared.spool.trend import bytes_per_second, full_in
+from shared.spool.units import Unit
 from shared.spool.volume import attach
 
 
@@ -27,11 +33,31 @@ def status(config: Config, *, json: bool) -> int:
     if not problems:
         say("Nobody is needed.")
     say(_summary(health))
+    for name, circuit in health.circuits.items():
+        say(one_line(f"{name}: {circuit.sentence}; `dcmrelay echo {name}`"))
+    for line in commitment_lines(config, attach(config)):
+        say(line)
     for name, pause in health.pauses.items():
         say(one_line(f"{name}: {pause.sentence}; `dcmrelay resume {name}` ends it"))
     if rows:
         table(("destination", "waiting", "working", "oldest", "owner", "last_reason"), rows)
     return int(bool(problems))
+
+
+def commitment_lines(config: Config, spool: Spool) -> list[str]:
+    """Sources that ask for storage commitment in vain, and requests that could not be answered."""
+    lines = [
+        f'{it.name} asks for storage commitment; add commitment = {{ by = "...", port = ... }} to its [[source]]'
+        for it in config.sources
+        if it.commitment is None and refused_lately(spool, it.name)
+    ]
+    for commitment in active_commitments(spool):
+        unit = reading.readable(partial(spool.commitments.outline, commitment), commitment)
+        if unit is not None and unit.state.reason:
+            state, source = unit.state, str(unit.order["source"])
+            way = "was not told what is safe" if state.status == "held" else "could not yet be told what is safe"
+            lines.append(one_line(f"{source} {way} ({state.reason}): check host and port of its commitment"))
+    return lines
 
 
 def show(config: Config, what: str, *, json: bool) -> None:
@@ -66,15 +92,27 @@ def _health(config: Config, spool: Spool) -> views.Health:
         free=free,
         min_free=config.ingress.min_free,
         full_in=full_in(free, config.ingress.min_free, bytes_per_second(spool)),
+        watched=tuple(brief for brief in closed if brief.state.status == "waiting" and brief.state.facts.get("alert")),
         damaged=tuple(damage.part for damage in damages(spool)),
-        unrouted=sum(brief.state.status != "held" for brief in closed),
+        unrouted=sum(brief.state.status != "held" and not brief.state.outcome for brief in closed),
         receiving=len(parts) - len(closed),
         deliveries=tuple(brief for brief in deliveries if brief.state.status != "held"),
         letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),
         owners={it.name: reading.owner_alive(spool, it.name) for it in config.destinations},
         alert_after={it.name: it.alert_after for it in config.destinations},
+        circuits={
+            it.name: found
+            for it in config.destinations
+            if (found := newest_circuit(spool, it.name)) is not None and found.open
+        },
+        late=late(spool, config, [_unit(brief) for brief in deliveries]),
+        not_told=failures(spool, tuple(it.name or it.kind for it in config.notify)),
         pauses={it.name: pause for it in config.destinations if (pause := pause_in_force(spool, it.name))},
     )
+
+
+def _unit(brief: reading.Brief) -> Unit:
+    return Unit(id=brief.id, order=brief.order, state=brief.state, made_at=brief.created, facts={})
 
 
 def _ingress(config: Config, spool: Spool) -> tuple[str, ...]:
@@ -111,5 +149,7 @@ def _status_facts(health: views.Health, problems: list[str], rows: list[views.Ro
         "receiving": health.receiving,
         "unrouted": health.unrouted,
         "destinations": rows,
+        "late": {route: sorted(parts) for route, parts in health.late.items()},
+        "not_told": health.not_told,
         "dead_letters": [views.letter_facts(letter) for letter in health.letters],
     }

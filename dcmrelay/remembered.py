@@ -72,7 +72,9 @@ def print_csv(config: Config, found: list[Row], to: str) -> None:
 
 def _facts(part: Row) -> Row:
     """A part as `views.study_facts` has it, and what only the ledger says."""
-    state = {"final": part["outcome"], "held": "dead letter"}.get(part["status"], "waits for the router")
+    state = {"final": part["outcome"], "held": "dead letter"}.get(
+        part["status"], part["outcome"] or "waits for the router"
+    )
     identifying = {key: part[key] for key in IDENTIFYING if key in part}
     return {
         "part": part["id"],

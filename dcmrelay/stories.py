@@ -11,7 +11,7 @@ from producers.replay.show import deed
 from shared.forms import Form
 from shared.spool.deliveries import ordered_of
 from shared.spool.removal import REMOVED
-from shared.spool.states import State
+from shared.spool.states import HAND_OVER, State
 from shared.spool.units import Unit
 
 _WORDS = ("delivered", "refused", "held", "dropped", "elsewhere")
@@ -39,10 +39,13 @@ def _of_part(state: State, journey: Journey) -> Iterator[Row]:
         yield _row(state.at, "closed", _contents(journey))
     if state.outcome == REMOVED:
         yield _row(state.at, "removal begun", "everything is final, and [spool] retention is over or the disk is short")
-    elif state.status == "final" and state.outcome == "routed":
+    elif state.status in ("final", "waiting") and state.outcome == "routed" and not state.by:
         first = next(it for it in journey.history if it.outcome == "routed")
         if state is first:  # the router sees the part again when a person ordered more of it
             yield _row(state.at, "routed", _decided(journey.decision or {}))
+            yield from (_row(state.at, "warned", it) for it in _warned(journey.decision or {}))
+        elif state.reason and state.reason not in {it.reason for it in journey.history if it.n < state.n}:
+            yield _row(state.at, "watched", state.reason)
     elif state.n > 0 or state.status == "final":
         yield from _turn(state)
 
@@ -60,6 +63,12 @@ def _decided(decision: Mapping[str, Any]) -> str:
     deliveries = decision.get("deliveries", ())
     where = ", ".join(f"{delivery['destination']} ({_form(delivery)})" for delivery in deliveries)
     return f"by {', '.join(decision.get('routes', ()))} to {where or 'nobody'}"
+
+
+def _warned(decision: Mapping[str, Any]) -> Iterator[str]:
+    """What the part failed of the checks that only warn."""
+    for it in decision.get("warned", ()):
+        yield f"check '{it['check']}': {it['element']} {it['what']} in {it['instances']} of the instances"
 
 
 def _of_delivery(unit: Unit, history: tuple[State, ...]) -> Iterator[Row]:
@@ -86,17 +95,20 @@ def _turn(state: State, before: State | None = None) -> Iterator[Row]:
         detail = "; ".join(filter(None, (f"to {', '.join(ordered)}" if ordered else "", state.reason)))
         due = f"; not before {state.due.astimezone():%Y-%m-%d %H:%M:%S}" if state.due else ""
         yield _row(state.at, f"{deed(state)} by {state.by}", detail + due)
-    elif state.facts.get("paused"):
+    elif state.facts.get("paused") or state.facts.get("put_off"):
         yield _row(state.at, "waits", state.reason)
     elif state.status == "held":
         yield _row(state.at, f"dead letter, class {state.dead_letter_class}", state.reason)
     elif state.status == "waiting" and state.tries:
         due = f"; again at {state.due.astimezone():%H:%M:%S}" if state.due else ""
         yield _row(state.at, f"try {state.tries} failed", f"{state.reason}{due}")
+    elif HAND_OVER in (state.stage, before.stage if before else "") and state.status == "waiting":
+        return  # the router looked whether another candidate gets the study
     elif state.status == "waiting" and before is not None and state.stage != before.stage:
         yield _row(state.at, "de-identified" if before.stage == "render" else f"next: {state.stage}", "")
     elif state.status == "final":
-        yield _row(state.at, state.outcome, state.reason)
+        to = f" to {state.facts['moved_to']}" if "moved_to" in state.facts else ""
+        yield _row(state.at, state.outcome.replace("_", " ") + to, state.reason)
 
 
 def _counts(facts: Mapping[str, Any]) -> str:

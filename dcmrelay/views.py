@@ -9,12 +9,13 @@ from typing import Any
 from dcmrelay.output import age
 from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
+from shared.spool.circuits import Circuit
 from shared.spool.pauses import Pause
 
 Row = dict[str, Any]
 IDENTIFYING = ("patient_id", "accession_number", "study_date")
 """What tells whom a part is about; shown only to who asked for it."""
-_ENDED = ("discarded", "redirected", "replaced", "failed")
+_ENDED = ("discarded", "handed_over", "redirected", "replaced", "failed")
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
 _SOON_FULL = timedelta(hours=12)
@@ -37,8 +38,12 @@ class Health:
         owners: by destination, whether its owner lives; None when it cannot be seen.
         alert_after: by destination, how long something may wait before a person is told.
         full_in: when `min_free` is reached by the trend of the last hours; None when it is not.
+        watched: parts at a candidate that fails and that is not left by itself.
         damaged: parts of stored files found damaged, one for each file.
         pauses: by destination, the pause in force.
+        circuits: by destination, the circuit that is open.
+        late: by route, parts that it did not have accepted in time, and since when.
+        not_told: by notifier, why its last message was not taken.
     """
 
     now: datetime
@@ -54,7 +59,11 @@ class Health:
     alert_after: Mapping[str, timedelta | None] = field(default_factory=dict)
     full_in: timedelta | None = None
     damaged: tuple[str, ...] = ()
+    watched: tuple[Brief, ...] = ()
     pauses: Mapping[str, Pause] = field(default_factory=dict)
+    circuits: Mapping[str, Circuit] = field(default_factory=dict)
+    late: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
+    not_told: Mapping[str, str] = field(default_factory=dict)
 
 
 def problems(health: Health) -> list[str]:
@@ -63,8 +72,17 @@ def problems(health: Health) -> list[str]:
     return [
         *_of_reception(health),
         *(f"{_of_letters(group)}: `dcmrelay dead list{_filter(*key)}`" for key, group in _grouped(health.letters)),
+        *(f"{brief.state.reason}: `dcmrelay show {brief.id[:SHORT]}`" for brief in health.watched),
         *(line for row in waiting for line in _of_destination(row, health)),
+        *(_of_late(route, parts) for route, parts in health.late.items()),
+        *(f"nobody is told by {name}, {why}: `dcmrelay test --notify {name}`" for name, why in health.not_told.items()),
     ]
+
+
+def _of_late(route: str, parts: Mapping[str, datetime]) -> str:
+    first = min(parts, key=lambda part: parts[part])
+    late = "1 study part" if len(parts) == 1 else f"{len(parts)} study parts"
+    return f"{late} of route {route} not accepted within accepted_within: `dcmrelay show {first[:SHORT]}`"
 
 
 def _of_reception(health: Health) -> Iterable[str]:
@@ -115,7 +133,7 @@ def _of_destination(row: Row, health: Health) -> Iterable[str]:
         yield f"{_deliveries(row['waiting'])} for {name} and no sender runs for it: `dcmrelay up`"
     elif limit is not None and row["waiting"] and row["oldest"] > limit:
         why = f" ({row['last_reason']})" if row["last_reason"] else ""
-        yield f"{name} has kept a delivery waiting for longer than alert_after{why}: `dcmrelay echo {name}`"
+        yield f"{name} has kept a delivery waiting for longer than alert_after{why}: `dcmrelay test {name}`"
 
 
 def waiting_rows(health: Health) -> list[Row]:
@@ -174,6 +192,8 @@ def part_state(journey: Journey) -> str:
     state = journey.unit.state
     if state.status == "final":
         return state.outcome
+    if state.status != "held" and state.outcome:
+        return state.outcome  # the router looks after its candidates
     return "dead letter" if state.status == "held" else "waits for the router"
 
 

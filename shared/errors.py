@@ -6,6 +6,7 @@
     ├── TransientError               may work later: the worker tries again
     │   ├── StorageError             the spool's disk refused (full, I/O error, gone)
     │   ├── BrokerError              RabbitMQ is away or did not confirm
+    │   ├── NotifyError              a person could not be told: the message is tried again
     │   ├── LedgerError              the ledger's database is away, locked or full: nothing else waits for it
     │   └── PeerError                the other DICOM application
     │       ├── PeerUnreachableError no TCP or TLS connection
@@ -58,6 +59,10 @@ class StorageError(TransientError):
 
 class BrokerError(TransientError):
     """RabbitMQ is away, refused, or did not confirm; the spool's sweep will ring again."""
+
+
+class NotifyError(TransientError):
+    """A mail server, webhook or command did not take a message; it is tried again, and `status` says so."""
 
 
 class LedgerError(TransientError):

@@ -7,8 +7,8 @@ No I/O, no clock, no globals. Source: PS3.5 7.1 (data elements).
 
 from struct import Struct
 
-from shared.dimse import is_uid
 from shared.headers import Identity
+from shared.uids import is_uid
 
 LONGEST = 4096
 """How many bytes of a data set are worth keeping for a glance; the four UIDs stand among the first elements."""

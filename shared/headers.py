@@ -16,8 +16,8 @@ from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from shared.dimse import is_uid
 from shared.errors import DataSetError, StorageError
+from shared.uids import is_uid
 
 # Validation warnings quote values; what is wrong with a value matters only to the rule that reads it.
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE

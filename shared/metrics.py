@@ -26,6 +26,9 @@ BYTES_RECEIVED = Counter("dcmrelay_received_bytes_total", "Data set bytes answer
 PARTS_COMPLETED = Counter("dcmrelay_parts_completed_total", "Study parts closed.", ["source"])
 PARTS_OPEN = Gauge("dcmrelay_parts_open", "Study parts that are still being received.")
 PARTS_ROUTED = Counter("dcmrelay_parts_routed_total", "Parts that a route wanted, once per route.", ["route"])
+CHECK_FAILURES = Counter(
+    "dcmrelay_check_failures_total", "Parts that failed a check, by whether they wait or go on.", ["check", "outcome"]
+)
 INSTANCES_RENDERED = Counter(
     "dcmrelay_instances_rendered_total", "Instances de-identified, or withheld by the profile.", ["profile", "outcome"]
 )
@@ -39,8 +42,18 @@ INSTANCES_TRANSCODED = Counter(
 )
 BYTES_SENT = Counter("dcmrelay_sent_bytes_total", "Data set bytes a destination took.", ["destination"])
 DELIVERIES = Counter("dcmrelay_deliveries_total", "Deliveries settled, by outcome.", ["destination", "outcome"])
+HANDED_OVER = Counter(
+    "dcmrelay_studies_handed_over_total",
+    "Studies left for the next candidate of their route.",
+    ["route", "destination"],
+)
 KEPT_NOTHING = Counter(
     "dcmrelay_not_kept_total", "Instances a destination answered with success and does not have.", ["destination"]
+)
+COMMITMENTS = Counter(
+    "dcmrelay_commitments_total",
+    "Storage commitment asked for by a source, and what became of it.",
+    ["source", "outcome"],
 )
 RETRIES = Counter("dcmrelay_retries_total", "Tries that failed and will be repeated.", ["stage"])
 DEAD_LETTERS = Counter("dcmrelay_dead_letters_total", "Parts and deliveries that became dead letters.", ["class"])
@@ -52,6 +65,11 @@ STORE_SECONDS = Histogram(
 )
 BROKER_CONNECTED = Gauge("dcmrelay_broker_connected", "1 while this worker has its connection to RabbitMQ.", ["role"])
 OWNED = Gauge("dcmrelay_destination_owned", "1 while this sender owns the destination.", ["destination"])
+CIRCUIT_OPEN = Gauge(
+    "dcmrelay_circuit_open",
+    "1 while only a probe now and then goes to a destination that takes nothing.",
+    ["destination"],
+)
 
 WAITING = Gauge(
     "dcmrelay_waiting", "Deliveries of a destination that are not final and not dead letters.", ["destination"]
@@ -77,6 +95,11 @@ SCRUBBED = Counter("dcmrelay_scrubbed_bytes_total", "Stored bytes that were read
 DAMAGED = Gauge("dcmrelay_damaged_files", "Stored files found damaged whose part is still there.")
 ORPHANS = Gauge("dcmrelay_orphans", "What killed processes or a damaged disk left, at the last daily look.", ["kind"])
 UNEXPLAINED = Gauge("dcmrelay_unexplained", "Findings of the last daily report that records do not explain.")
+LATE = Gauge("dcmrelay_late", "Study parts that a route's accepted_within was too short for.", ["route"])
+NOTICES = Counter(
+    "dcmrelay_notices_total", "Messages to persons, by notifier and whether they were taken.", ["notifier", "outcome"]
+)
+NOTIFIER_FAILING = Gauge("dcmrelay_notifier_failing", "1 while a notifier's message waits to be taken.", ["notifier"])
 UNREADABLE = Counter("dcmrelay_unreadable_messages_total", "Messages that could not be decoded, set aside.")
 UNREADABLE_RECORDS = Gauge("dcmrelay_unreadable_records", "Unfinished units whose records a sweep cannot read.")
 LEDGER_AVAILABLE = Gauge("dcmrelay_ledger_available", "1 while the ledger's database takes entries.")
@@ -94,8 +117,9 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
         (INSTANCES_RECEIVED, "source", {"outcome": ("stored", "A700", "A900", "C000")}),
         (BYTES_RECEIVED, "source", {}),
         (PARTS_COMPLETED, "source", {}),
+        (COMMITMENTS, "source", {"outcome": ("asked", "refused")}),
     ),
-    "router": ((PARTS_ROUTED, "route", {}),),
+    "router": ((PARTS_ROUTED, "route", {}), (CHECK_FAILURES, "check", {"outcome": ("held", "warned")})),
     "anonymizer": ((INSTANCES_RENDERED, "profile", {"outcome": ("made", "held", "dropped")}),),
     "sender": (
         (INSTANCES_SENT, "destination", {"outcome": ("delivered", "refused", "held", "transient", "unknown")}),
@@ -104,7 +128,11 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
         (KEPT_NOTHING, "destination", {}),
         (DELIVERIES, "destination", {"outcome": ("delivered", "dropped", "dead_letter")}),
     ),
-    "janitor": ((DELIVERIES, "destination", {"outcome": ("failed",)}),),
+    "janitor": (
+        (DELIVERIES, "destination", {"outcome": ("failed",)}),
+        (COMMITMENTS, "source", {"outcome": ("committed", "partial", "unanswered")}),
+        (NOTICES, "notifier", {"outcome": ("told", "failed")}),
+    ),
 }
 _STAGES = {"router": "route", "anonymizer": "render", "sender": "send"}
 
@@ -114,7 +142,7 @@ def begin(worker: str, names: Mapping[str, Iterable[str]]) -> None:
 
     Args:
         worker: its kind.
-        names: by label, the configuration's names: `source`, `route`, `profile`, `destination`.
+        names: by label, the configuration's names: `source`, `check`, `route`, `profile`, `destination`, `notifier`.
     """
     for counter, label, closed in _COUNTED.get(worker, ()):
         for name in names[label]:

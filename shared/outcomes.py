@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.errors import DeadLetterClass
-from shared.messages import Ring
+from shared.messages import Event, Ring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,27 @@ class Paused:
     until: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """Nothing is left to do for the unit now, but it is looked at again: what it made may have to go elsewhere.
+
+    Args:
+        outcome: one word for the record: `routed`.
+        until: when it is looked at again, if nobody does before.
+        reason: what is known by now, without patient data.
+        alert: a person is to be told the reason.
+        rings: bells for the units that this one made or changed.
+        events: facts to be told.
+    """
+
+    outcome: str
+    until: datetime
+    reason: str = ""
+    alert: bool = False
+    rings: tuple[Ring, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
 @dataclass(frozen=True)
 class Held:
     """A person is needed: a dead letter with its reason and class."""
@@ -60,4 +81,4 @@ class Held:
     dead_letter_class: DeadLetterClass
 
 
-Outcome = Done | Next | Later | Paused | Held
+Outcome = Done | Next | Later | Paused | Watched | Held

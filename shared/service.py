@@ -150,9 +150,11 @@ def _started(kind: str, config_path: Path) -> Service:
 def _names(config: Config) -> dict[str, tuple[str, ...]]:
     return {
         "source": tuple(source.name for source in config.sources),
+        "check": tuple(check.name for check in config.checks),
         "route": tuple(route.name for route in config.routes),
         "profile": tuple(config.profiles),
         "destination": tuple(destination.name for destination in config.destinations),
+        "notifier": tuple(notify.name or notify.kind for notify in config.notify),
     }
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from ssl import SSLContext
 
-from shared.config.peers import Destination
+from shared.config.peers import Destination, DestinationTls, Source
 from shared.config.relay import Ingress, IngressTls
 from shared.dimse import TlsFiles, TlsPeer, tls
 
@@ -29,11 +29,20 @@ def of_destination(destination: Destination) -> TlsPeer | None:
     Raises:
         StartError: a file cannot be used; says which key of the configuration names it.
     """
-    ours = destination.tls
+    return _of_peer(destination.tls, f"destination {destination.name!r} key tls.")
+
+
+def of_commitment(source: Source) -> TlsPeer | None:
+    """How to ask a source for TLS when it is answered; None where there is to be none. Raises as `of_destination`."""
+    ours = source.commitment.tls if source.commitment else None
+    return _of_peer(ours, f"source {source.name!r} key commitment.tls.")
+
+
+def _of_peer(ours: DestinationTls | None, label: str) -> TlsPeer | None:
     if ours is None:
         return None
     files = TlsFiles(ca=ours.ca, certificate=ours.certificate, key=ours.key)
-    return tls.requesting(files, ours.name, f"destination {destination.name!r} key tls.")
+    return tls.requesting(files, ours.name, label)
 
 
 def of_this_relay(ingress_tls: IngressTls, certificate: Path, key: Path) -> TlsPeer:

@@ -170,7 +170,8 @@ def orthanc(tmp_path: Path, ae_title: str = "ORTHANC", *, lua: str = "", **setti
     """Runs an Orthanc whose storage is in tmp_path/<AE title>, with more settings and a Lua script."""
     directory = tmp_path / ae_title
     directory.mkdir()
-    dicom_port = free_port()
+    chosen = settings.get("DicomPort")
+    dicom_port = chosen if isinstance(chosen, int) else free_port()
 
     def command(http_port: int) -> list[str | Path]:
         file = directory / "orthanc.json"

@@ -1,7 +1,7 @@
 """The janitor process: sweeps at start and ever after, more seldom the longer a sweep takes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +10,7 @@ import structlog
 from consumers.janitor.projection import Projection
 from consumers.janitor.slow import begin_slow_work
 from consumers.janitor.sweep import Found, sweep
+from consumers.janitor.telling import Tellers
 from consumers.janitor.upkeep import Upkeep
 from shared import metrics
 from shared.broker import Publisher, queue_of, topology
@@ -17,8 +18,10 @@ from shared.errors import BrokerError, DeadLetterClass, StorageError
 from shared.messages import Ring
 from shared.service import Service, run
 from shared.spool.damage import count_of_damages
+from shared.spool.units import Unit
 
 log = structlog.get_logger()
+See = Callable[[list[Unit]], None]
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, SHARE_OF_TIME = 5.0, 60.0, 0.05
 
 
@@ -33,10 +36,11 @@ def _work(service: Service) -> None:
     publisher.link.wait_connected(5)
     begin_slow_work(service)
     projection, upkeep, pause = Projection(publisher), Upkeep(service.spool, service.config), 0.0
+    tellers = Tellers(service)
     while not service.stopping.wait(pause):
         if publisher.link.failed is not None:
             raise publisher.link.failed
-        looked = sweep_and_ring(service, publisher, projection)
+        looked = sweep_and_ring(service, publisher, projection, tellers.see)
         begun = time.monotonic()
         upkeep.tend()
         looked += time.monotonic() - begun
@@ -44,8 +48,14 @@ def _work(service: Service) -> None:
     publisher.stop()
 
 
-def sweep_and_ring(service: Service, publisher: Publisher, projection: Projection) -> float:
-    """Sweep once and ring for what is due.
+def sweep_and_ring(service: Service, publisher: Publisher, projection: Projection, see: See = lambda _: None) -> float:
+    """Sweep once, show and ring for what is due.
+
+    Args:
+        service: the janitor.
+        publisher: to RabbitMQ.
+        projection: the dead letter queues.
+        see: takes what is unfinished, before the broker is asked for anything.
 
     Returns:
         Seconds that it looked at the spool. A broker that does not answer takes a minute of its own; were that counted,
@@ -59,6 +69,7 @@ def sweep_and_ring(service: Service, publisher: Publisher, projection: Projectio
         log.error("not_swept", why=type(error).__name__)
         return time.monotonic() - begun
     _show(service, found)
+    see(found.unfinished)
     looked = time.monotonic() - begun
     try:
         ring_lost(publisher, found.rings)

@@ -15,6 +15,7 @@ from consumers.janitor.deleting import delete_all
 from shared.errors import UNREADABLE
 from shared.forms import rendition_id
 from shared.spool.deliveries import active_deliveries, marker, order_from_json
+from shared.spool.known import lapsed_studies, notes_without_part
 from shared.spool.parts import active_parts, is_finished, read_part
 from shared.spool.pins import is_over, study_pins
 from shared.spool.removal import tombstone
@@ -23,9 +24,9 @@ from shared.spool.spool import Spool
 
 log = structlog.get_logger()
 GRACE = timedelta(days=1)
-KINDS = ("draft", "run", "pin", "rendition", "marker", "unlisted", "folder")
-"""Temporary files, runs, pins, renditions, markers that belong to nothing; units without marker; folders that are no
-unit."""
+KINDS = ("draft", "run", "pin", "known", "rendition", "marker", "unlisted", "folder")
+"""Temporary files, runs, pins, what is known of studies, renditions, markers that belong to nothing; units without
+marker; folders that are no unit."""
 
 
 def clear_orphans(spool: Spool, follow: timedelta) -> Counter[str]:
@@ -40,6 +41,7 @@ def clear_orphans(spool: Spool, follow: timedelta) -> Counter[str]:
         ("draft", partial(_drafts, spool)),
         ("run", partial(_runs, spool)),
         ("pin", partial(_pins, spool, follow)),
+        ("known", partial(_known, spool, follow)),
         ("rendition", partial(_renditions, spool)),
         ("marker", partial(_markers, spool)),
         ("unlisted", partial(_unlisted, spool)),
@@ -92,6 +94,17 @@ def _pins(spool: Spool, follow: timedelta) -> int:
             delete_all(spool, folder)
             cleared += 1
     return cleared
+
+
+def _known(spool: Spool, follow: timedelta) -> int:
+    """What was known of studies longer ago than parts are compared with it, and notes about parts that are gone."""
+    over = list(lapsed_studies(spool, follow + GRACE))
+    for folder in over:
+        delete_all(spool, folder)
+    notes = [name for name in notes_without_part(spool) if is_old(spool, name)]
+    for name in notes:
+        spool.store.delete(name)
+    return len(over) + len(notes)
 
 
 def _studies_under_way(spool: Spool) -> Iterator[str]:

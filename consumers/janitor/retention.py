@@ -17,6 +17,7 @@ from shared.errors import UNREADABLE, SupersededError
 from shared.forms import rendition_id
 from shared.spool.accounts import accounts_of_all
 from shared.spool.closing import late_id
+from shared.spool.commitments import received_name
 from shared.spool.deliveries import order_from_json
 from shared.spool.parts import Manifest, decided_deliveries, is_finished, read_manifest, read_part
 from shared.spool.removal import begin, has_begun, last_change, outcome_of, tombstone
@@ -91,6 +92,9 @@ def _expire_part(spool: Spool, part_id: str, note: str, retention: timedelta) ->
     for delivery in decided_deliveries(spool, part_id) or ():
         _delete_delivery(spool, delivery)
     delete_all(spool, f"damaged/{part_id}")
+    part = read_part(spool, part_id)
+    if part is not None:
+        spool.store.delete(received_name(part))
     delete_all(spool, f"parts/{part_id}")
     spool.store.delete(note)
     log.info("expired", part=part_id)

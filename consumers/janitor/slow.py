@@ -1,6 +1,7 @@
-"""What the janitor does beside its sweeps, in threads of their own: scrubbing, and once a day orphans and the report.
+"""What the janitor does beside its sweeps, in threads of their own: scrubbing, the daily look, storage commitment.
 
-Both cost by history, so no sweep waits for them.
+The first two cost by history, the last waits for peers, so no sweep waits for them. Once a day orphans are looked for
+and the report is written.
 """
 
 import threading
@@ -10,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from consumers.janitor.commitment import Committer
+from consumers.janitor.committing import Committing
 from consumers.janitor.orphans import KINDS, clear_orphans
 from consumers.janitor.scrub import Scrubber
 from shared import metrics
@@ -24,11 +27,14 @@ _LOOK_SECONDS = 60.0
 
 
 def begin_slow_work(service: Service) -> None:
-    """Start both threads; they end with the process."""
+    """Start the threads; they end with the process."""
+    committer = Committer(service.spool, service.config)
+    committing = Committing(service.spool, committer, service.config.spool.retention, service.stopping)
     scrubber = Scrubber(service.spool, paced(service.config.spool.scrub_rate, service.stopping), service.stopping)
     for kind in KINDS:
         metrics.ORPHANS.labels(kind=kind)
     threading.Thread(target=scrubber.run_until_stopped, name="scrub", daemon=True).start()
+    threading.Thread(target=committing.run_until_stopped, name="committing", daemon=True).start()
     threading.Thread(target=_day_by_day, args=(service,), name="daily", daemon=True).start()
 
 

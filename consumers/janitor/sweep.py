@@ -1,5 +1,6 @@
 """One look at all unfinished work: what to ring for, what waits, what needs a person. Costs by unfinished work only."""
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from shared.messages import Bell, Ring
 from shared.outcomes import Held
 from shared.spool.closing import close_part
 from shared.spool.deliveries import active_deliveries, marker, routing_key
-from shared.spool.parts import Part, active_parts, is_closed, is_finished, read_part
+from shared.spool.parts import Part, active_parts, decided_deliveries, is_closed, is_finished, read_part
 from shared.spool.runs import is_running, run_of
 from shared.spool.spool import Spool
-from shared.spool.states import Retry, State, settled
+from shared.spool.states import HAND_OVER, Retry, State, settled, watched_out
+from shared.spool.units import Unit
 
 log = structlog.get_logger()
 # A bell is on its way for a while; then it counts as lost.
@@ -36,6 +38,7 @@ class Found:
         oldest: by destination, when the oldest of them was made.
         parts_waiting: closed parts that are neither routed nor dead letters.
         dead: by class, dead letters as bells.
+        unfinished: outlines of closed parts and deliveries that are not final, dead letters among them.
         unreadable: unfinished units whose records cannot be read, or that the disk refused to finish.
     """
 
@@ -44,6 +47,7 @@ class Found:
     oldest: dict[str, datetime] = field(default_factory=dict)
     parts_waiting: int = 0
     dead: dict[str, set[Bell]] = field(default_factory=lambda: defaultdict(set))
+    unfinished: list[Unit] = field(default_factory=list)
     unreadable: int = 0
 
 
@@ -83,12 +87,22 @@ def _look_at_part(spool: Spool, part_id: str, config: str, found: Found) -> None
             log.warning("closes_orphaned_part", part=part_id)
             for unit in close_part(spool, part, config=config):
                 found.rings["route"].append(_ring("route", unit, 0, unit))
+    elif state.status == "waiting" and state.outcome == "routed" and _is_settled(spool, part_id):
+        with contextlib.suppress(SupersededError):
+            spool.parts.append(part_id, watched_out(state, now=spool.now()))
     elif state.status == "final":
         if is_finished(spool, part_id):
             finish(spool, part_id)
     else:
-        found.parts_waiting += state.status != "held"
+        found.parts_waiting += state.status != "held" and state.outcome != "routed"
+        found.unfinished.append(Unit(id=part_id, order={}, state=state, made_at=state.at, facts={}))
         _note(spool, part_id, state, "route", part_id, found)
+
+
+def _is_settled(spool: Spool, part_id: str) -> bool:
+    """Whether a part that the router watches has nothing left that could go to another candidate."""
+    states = [spool.deliveries.newest(delivery) for delivery in decided_deliveries(spool, part_id) or ()]
+    return all(it is not None and it.status == "final" for it in states)
 
 
 def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str] | None, found: Found) -> None:
@@ -101,6 +115,7 @@ def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str]
     destination = str(unit.order["destination"])
     if unit.state.status == "waiting" and destinations is not None and destination not in destinations:
         unit = replace(unit, state=_held(spool, delivery, unit.state, destination))
+    found.unfinished.append(unit)
     if unit.state.status != "held":
         found.waiting[destination] += 1
         since = unit.made_at
@@ -122,6 +137,8 @@ def _held(spool: Spool, delivery: str, state: State, destination: str) -> State:
 
 
 def _note(spool: Spool, unit: str, state: State, key: str, journey: str, found: Found) -> None:
+    if state.stage == HAND_OVER:
+        return  # its part's record says who goes on
     if state.status == "held":
         found.dead[str(state.dead_letter_class)].add(Bell(unit=unit, n=state.n))
     elif state.status == "working":

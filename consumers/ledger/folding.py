@@ -27,7 +27,9 @@ def kind_of(account: Account) -> str:
         return "dead letter"
     if status == "working":
         return "answers" if _TOLD & account.keys() else "attempt"
-    return "failed" if account.get("tries") else "waits"
+    if account.get("tries"):
+        return "failed"
+    return "watched" if outcome else "waits"
 
 
 def _deed(account: Account) -> str:

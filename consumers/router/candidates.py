@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from consumers.router.calendar import Hours, hours, next_opening
+from shared.calendar import Hours, hours, next_opening
 from shared.config import Config
 from shared.config.rules import Calendar, Candidate
 
@@ -105,6 +105,14 @@ def turn_of(candidates: Candidates, now: datetime) -> Turn | None:
         return Turn(destination=duty.destination, due=None, why=duty.why)
     due = next_duty(candidates, now)
     return None if due is None else Turn(destination=on_duty(candidates, due).destination, due=due, why=NOBODY.why)
+
+
+def opens(candidates: Candidates, destination: str, now: datetime) -> datetime | None:
+    """When a candidate that may be given nothing now may be again; None when it may now."""
+    candidate = candidates.named(destination)
+    if candidate is None or candidates.may_take(candidate, now):
+        return None
+    return next_opening([candidates.calendar(candidate)], now, candidates.zone)
 
 
 def stand_in(candidates: Candidates, now: datetime, without: Collection[str]) -> Duty:

@@ -21,7 +21,7 @@ def _no_key(edit: str) -> str:
 
 
 def choices_of(
-    route: Route, config: Config, issuer: str, key_id: KeyId, edit_key_id: KeyId = _no_key
+    route: Route, config: Config, issuer: str, key_id: KeyId, candidate: str = "", edit_key_id: KeyId = _no_key
 ) -> tuple[Choice, ...]:
     """The destinations of a route, as they are configured now, and the form they get.
 
@@ -30,29 +30,42 @@ def choices_of(
         config: the configuration it stands in.
         issuer: the source's domain of patient IDs.
         key_id: gives the public name of a profile's key.
-        edit_key_id: the same of an edit's.
+        candidate: the destination of `one_of` whose turn it is; empty when the route has none.
+        edit_key_id: gives the public name of an edit's key.
     """
-    form = _edited(_form(route, config, issuer, key_id), route, config, edit_key_id)
-    return tuple(
+    form = _form(route, config, issuer, key_id, edit_key_id)
+    them = tuple(
         Choice(
             destination=name, identity=_destination(config, name).identity, form=form, optional=name in route.optional
         )
         for name in (*route.to, *route.optional)
     )
+    return (*them, candidate_choice(route, config, issuer, key_id, candidate, edit_key_id)) if candidate else them
+
+
+def candidate_choice(
+    route: Route, config: Config, issuer: str, key_id: KeyId, candidate: str, edit_key_id: KeyId = _no_key
+) -> Choice:
+    """One candidate of a route, as it is configured now, and the form it gets. Arguments as for `choices_of`."""
+    identity = _destination(config, candidate).identity
+    form = _form(route, config, issuer, key_id, edit_key_id)
+    return Choice(destination=candidate, identity=identity, form=form, one_of=True)
 
 
 def orders_of(part: Part, pins: Mapping[str, Pin], config: Config, source_ae_title: str) -> Iterator[Order]:
     """The deliveries that the pins of a part's routes ask for.
 
-    A destination in the same form on two routes is one delivery: not optional if either says so, urgent if either does.
+    A destination in the same form on two routes is one delivery: not optional if either says so, urgent if either does,
+    and not left for another candidate when either gives it to this one anyway.
     """
     orders: dict[str, Order] = {}
     for pin in pins.values():
         for choice in pin.choices:
-            order = _order(part, pin, choice, config, source_ae_title)
+            order = order_of(part, pin, choice, config, source_ae_title)
             before = orders.setdefault(order.id, order)
             optional, urgent = before.optional and order.optional, before.urgent or order.urgent
-            orders[order.id] = replace(before, optional=optional, urgent=urgent)
+            one_of = before.one_of and order.one_of
+            orders[order.id] = replace(before, optional=optional, urgent=urgent, one_of=one_of)
     yield from orders.values()
 
 
@@ -73,7 +86,8 @@ def changed(pin: Pin, config: Config) -> str:
     return ""
 
 
-def _order(part: Part, pin: Pin, choice: Choice, config: Config, source_ae_title: str) -> Order:
+def order_of(part: Part, pin: Pin, choice: Choice, config: Config, source_ae_title: str) -> Order:
+    """The delivery of a part that one choice of a pin asks for."""
     ours = _destination(config, choice.destination).calling_ae_title
     return Order(
         part=part.id,
@@ -85,10 +99,15 @@ def _order(part: Part, pin: Pin, choice: Choice, config: Config, source_ae_title
         source=part.source,
         optional=choice.optional,
         urgent=pin.urgent,
+        one_of=choice.one_of,
     )
 
 
-def _form(route: Route, config: Config, issuer: str, key_id: KeyId) -> Form:
+def _form(route: Route, config: Config, issuer: str, key_id: KeyId, edit_key_id: KeyId) -> Form:
+    return _edited(_unedited(route, config, issuer, key_id), route, config, edit_key_id)
+
+
+def _unedited(route: Route, config: Config, issuer: str, key_id: KeyId) -> Form:
     if route.profile is None:
         return RECEIVED
     profile = _profile(config, route.profile)

@@ -5,24 +5,28 @@ decision. No route wants it, or a pinned choice cannot be followed: held, never 
 when a person ordered a delivery of it on top: that is made too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
 
+from consumers.router.candidates import candidates_of, opens, turn_of
 from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.facts import facts_of, sop_class_values, texts_at
 from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, wanted_by
+from consumers.router.standing import Site, begun_at, candidate_in
+from consumers.router.vetting import Vetting, count_warnings
+from consumers.router.watching import Watch
 from shared import metrics
 from shared.config import Config
 from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
-from shared.outcomes import Done, Held, Outcome
+from shared.outcomes import Done, Held, Outcome, Watched
 from shared.spool.deliveries import (
     Order,
     Ordered,
@@ -34,7 +38,7 @@ from shared.spool.deliveries import (
 )
 from shared.spool.keys import edit_key_id, key_id
 from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
-from shared.spool.pins import Pin, keep_edit, keep_profile, live_pins, put_pin, study_pins
+from shared.spool.pins import Pin, keep_edit, keep_profile, live_pins, note_part, put_pin, study_pins
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -64,12 +68,24 @@ class Router:
             decision = self._spool.read_json(name) or decided
             for route in decision["routes"]:
                 metrics.PARTS_ROUTED.labels(route=route).inc()
-        by_router = (Ordered(order=order_from_json(content)) for content in decision["deliveries"])
+            count_warnings(decision.get("warned", ()))
+        due = {id_: datetime.fromisoformat(at) for id_, at in decision.get("due", {}).items()}
+        by_router = (
+            Ordered(order=order_from_json(content), due=due.get(content["id"])) for content in decision["deliveries"]
+        )
         rings = [
             *(self._deliver(it, decision["config"]) for it in by_router),
             *(self._deliver(it, claim.state.config) for it in self._by_a_person(claim)),
         ]
-        return Done(outcome="routed", rings=tuple(ring for ring in rings if ring is not None))
+        made = tuple(ring for ring in rings if ring is not None)
+        return self._watched(claim, decision, made) or Done(outcome="routed", rings=made)
+
+    def _watched(self, claim: Claim, decision: Mapping[str, Any], made: tuple[Ring, ...]) -> Watched | None:
+        """What a look at the candidates that have the part says; None when none has any of it unfinished."""
+        if not any(it.get("one_of") for it in decision["deliveries"]):
+            return None
+        routing = Routing(self._spool, claim.id, decision["config"])
+        return Watch(self._spool, claim, routing.site(), routing.excluded).look(made)
 
     def _by_a_person(self, claim: Claim) -> Iterator[Ordered]:
         """What was ordered on top, without what its destination excludes by now."""
@@ -111,12 +127,19 @@ class Routing:
         self.manifest: Manifest = manifest
         self.config = Config.from_snapshot(snapshot)
         self._folder = study_pins(part.study_instance_uid, part.called_ae_title)
+        self._due: dict[str, datetime] = {}
+
+    def site(self) -> Site:
+        """Where a part stands, for who looks after its candidates."""
+        return Site(part=self.part, manifest=self.manifest, config=self.config, config_hash=self._hash)
 
     def decide(self) -> dict[str, Any] | Held:
         """The decision as it is written, or why a person is needed."""
         source = self.config.source(self.part.source)
         if source is None:
             return Held(f"source '{self.part.source}' is not configured any more", "policy")
+        if held := self._vetting.before_routing(source, self._today):
+            return held
         pins_of_study = live_pins(self._spool, self._folder, self.config.relay.follow)
         live = {route: pin for route, pin in pins_of_study.items() if self._is_open(pin)}
         wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
@@ -129,12 +152,28 @@ class Routing:
             return Held(
                 f"no route wants it: source '{source.name}', {len(self.manifest.instances)} instances", "policy"
             )
-        pins = {want.route.name: live.get(want.route.name) or self._pin(want, source.issuer or "") for want in wanted}
-        for pin in pins.values():
+        if held := self._vetting.against_study():
+            return held
+        pins = self._pinned(wanted, live, source.issuer or "")
+        if isinstance(pins, Held):
+            return pins
+        orders = orders_of(self.part, pins, self.config, source.ae_title)
+        for route in self.config.routes:
+            if route.one_of and route.name in pins:
+                note_part(self._spool, self._folder, route.name, self.part.id)
+        return self._decision(pins, [replace(order, excluded=self.excluded(order)) for order in orders])
+
+    def _pinned(self, wanted: list[Wanted], live: Mapping[str, Pin], issuer: str) -> dict[str, Pin] | Held:
+        """The pin of each route that wants the part, or why a person is needed."""
+        pins: dict[str, Pin] = {}
+        for want in wanted:
+            pin = live.get(want.route.name) or self._pin(want, issuer)
+            if pin is None:
+                return Held(f"no calendar of route '{want.route.name}' opens within 400 days", "policy")
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
-        orders = orders_of(self.part, pins, self.config, source.ae_title)
-        return self._decision(pins, [replace(order, excluded=self.excluded(order)) for order in orders])
+            pins[want.route.name] = pin
+        return pins
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""
@@ -149,7 +188,11 @@ class Routing:
             route = None if snapshot is None else Config.from_snapshot(snapshot).route(pin.route)
         return route is None or is_open_to(route.match, self._facts)
 
-    def _pin(self, want: Wanted, issuer: str) -> Pin:
+    def _pin(self, want: Wanted, issuer: str) -> Pin | None:
+        """The choice for a study, pinned; None when no candidate is ever there."""
+        turn = turn_of(candidates_of(self.config, want.route.one_of), self._spool.now()) if want.route.one_of else None
+        if want.route.one_of and turn is None:
+            return None
         if want.route.profile is not None:
             keep_profile(self._spool, self.config.profiles[want.route.profile])
         if want.route.edit is not None:
@@ -159,6 +202,7 @@ class Routing:
             self.config,
             issuer,
             lambda profile: key_id(self.config, profile),
+            turn.destination if turn else "",
             lambda edit: edit_key_id(self.config, edit),
         )
         urgent = want.route.priority == "urgent"
@@ -168,13 +212,32 @@ class Routing:
         return put_pin(self._spool, self._folder, pin, self.config.relay.follow)
 
     def _decision(self, pins: Mapping[str, Pin], orders: list[Order]) -> dict[str, Any]:
+        due = {it.id: at.isoformat() for it in orders if it.one_of and (at := self._due_of(pins[it.route]))}
         return {
+            "due": due,
             "config": self._hash,
             "at": self._spool.now().isoformat(),
             "routes": sorted(pins),
             "pins": {route: pin.epoch for route, pin in pins.items()},
             "deliveries": [order_to_json(order) for order in orders],
+            "warned": self._vetting.warnings(),
         }
+
+    def _due_of(self, pin: Pin) -> datetime | None:
+        """From when the candidate of a pin may be given something; None: now, or it has begun with the study."""
+        route = self.config.route(pin.route)
+        current = candidate_in(pin)
+        if route is None or current is None or begun_at(self._spool, self._folder, pin.route, current):
+            return None
+        return opens(candidates_of(self.config, route.one_of), current.destination, self._spool.now())
+
+    @cached_property
+    def _vetting(self) -> Vetting:
+        return Vetting(self._spool, self.config, self.part, self.manifest, self._facts, lambda: self._headers)
+
+    @property
+    def _today(self) -> date:
+        return self._spool.now().astimezone(ZoneInfo(self.config.relay.timezone)).date()
 
     @cached_property
     def _facts(self) -> dict[str, str]:
@@ -183,10 +246,10 @@ class Routing:
     @cached_property
     def _headers(self) -> list[Header]:
         excludes = (match for destination in self.config.destinations for match in destination.exclude)
-        keywords = keywords_of(self.config.routes, excludes)
+        keywords = {*keywords_of(self.config.routes, excludes), *self._vetting.keywords}
         return [self._header(instance, keywords) for instance in self.manifest.instances]
 
-    def _header(self, instance: Instance, keywords: tuple[str, ...]) -> Header:
+    def _header(self, instance: Instance, keywords: Collection[str]) -> Header:
         """The values that rules ask about; an instance that cannot be read has none, and matches by the others'."""
         known = sop_class_values(instance.sop_class_uid)
         if not keywords:

@@ -28,8 +28,12 @@ class Wanted:
 
 def keywords_of(routes: Iterable[Route], excludes: Iterable[Match] = ()) -> tuple[str, ...]:
     """DICOM keywords and paths that any of the routes, or of the destinations' `exclude` tables, asks about."""
-    matches = (*(route.match for route in routes), *excludes)
-    return tuple(sorted({key for match in matches for key in match if key not in RELAY_KEYS}))
+    return tuple(sorted(keywords_of_matches((*(route.match for route in routes), *excludes))))
+
+
+def keywords_of_matches(matches: Iterable[Match]) -> set[str]:
+    """DICOM keywords and paths that match tables ask about."""
+    return {key for match in matches for key in match if key not in RELAY_KEYS}
 
 
 def wanted_by(
@@ -63,7 +67,7 @@ def is_open_to(match: Match, facts: Mapping[str, str]) -> bool:
     A pin stands for the match of DICOM keywords only. What another source sends of the same study, a destination that
     sends it back for instance, goes by that source's routes.
     """
-    return _of_the_study(match, facts, _OF_THE_SENDER)
+    return of_the_study(match, facts, _OF_THE_SENDER)
 
 
 def matches(match: Match, facts: Mapping[str, str], headers: Callable[[], Iterable[Header]]) -> bool:
@@ -71,7 +75,7 @@ def matches(match: Match, facts: Mapping[str, str], headers: Callable[[], Iterab
 
     With `instances = "all"` they must hold for every instance; one that cannot be read has no values.
     """
-    if not _of_the_study(match, facts, STUDY_KEYS):
+    if not of_the_study(match, facts, STUDY_KEYS):
         return False
     theirs = {key: asked for key, asked in match.items() if key not in (*STUDY_KEYS, "instances")}
     quantifier = all if match.get("instances") == ("all",) else any
@@ -90,6 +94,7 @@ def excluded_by(excludes: Sequence[Match], headers: Iterable[Header]) -> tuple[i
     )
 
 
-def _of_the_study(match: Match, facts: Mapping[str, str], keys: Collection[str]) -> bool:
+def of_the_study(match: Match, facts: Mapping[str, str], keys: Collection[str]) -> bool:
+    """Whether what a match asks by some of the relay's keys holds."""
     asked = ((key, match[key]) for key in keys if key in match)
     return all(satisfied(key, wanted, (facts[key],) if key in facts else ()) for key, wanted in asked)

@@ -4,13 +4,14 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from consumers.sender.handler import Sender, study_of
+from consumers.sender.handler import Sender
+from consumers.sender.hours import hours_of, rate_of
 from consumers.sender.ownership import Ownership
+from consumers.sender.waiting import Waiting
 from shared.broker import Delivered
 from shared.config.peers import Destination
 from shared.errors import StartError
 from shared.service import Service, run
-from shared.spool.states import Retry
 from shared.work.lane import Lane
 
 
@@ -34,10 +35,19 @@ def _work(service: Service, names: tuple[str, ...]) -> None:
 
 def _lane(service: Service, destination: Destination) -> None:
     ownership = Ownership(service.spool, destination.name, service.stopping)
-    sender = Sender(service.spool, destination, may_send=ownership.check, stopping=service.stopping)
+    sender = Sender(
+        service.spool,
+        destination,
+        may_send=ownership.check,
+        stopping=service.stopping,
+        gives_way=lambda: lane.gives_way(),  # noqa: PLW0108  (there is no lane yet)
+        hours=hours_of(service.config, destination),
+        rate=rate_of(service.config, destination),
+    )
 
     def lost() -> None:
         ownership.lost()
+        sender.circuit.forget()
         # Not here: the connection's thread has to connect again.
         threading.Thread(target=sender.release, daemon=True).start()
 
@@ -45,17 +55,16 @@ def _lane(service: Service, destination: Destination) -> None:
         ownership.elected(delivered, lane.consumer)
         return delivered.queue != ownership.queue
 
-    retry = destination.retry
     lane = Lane(
         service,
         f"sender {destination.name}",
         (ownership.queue,),
         sender.handle,
-        Retry(first=retry.first, longest=retry.max, give_up=retry.give_up),
+        sender.circuit.retry,
         is_bell=is_bell,
         lost=lost,
         workers=destination.max_associations,
-        subject=lambda unit: study_of(service.spool, unit),
+        picks=Waiting(service.spool, destination.name, sender.circuit, sender.is_open),
     )
     asking = threading.Thread(target=ownership.ask, args=(lane.publisher,), daemon=True)
     asking.start()

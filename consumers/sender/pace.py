@@ -9,14 +9,14 @@ class Pace:
     """Keeps an average rate: waits after each instance until it fits.
 
     Args:
-        bytes_per_second: None for no limit.
+        bytes_per_second: as `max_rate` says now; None for no limit.
         stopping: cuts a wait short.
         monotonic: the clock, in seconds; a parameter for tests.
     """
 
     def __init__(
         self,
-        bytes_per_second: float | None,
+        bytes_per_second: Callable[[], float | None],
         stopping: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -26,7 +26,8 @@ class Pace:
 
     def __call__(self, size: int) -> None:
         """Wait for as long as so many bytes take."""
-        if self._rate is not None:
+        rate = self._rate()
+        if rate is not None:
             with self._lock:
-                self._free_at = until = max(self._free_at, self._now()) + size / self._rate
+                self._free_at = until = max(self._free_at, self._now()) + size / rate
             self._stopping.wait(max(0.0, until - self._now()))

@@ -1,9 +1,11 @@
 """One association: the instances that are left, one C-STORE each, with what was answered recorded slice by slice."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from consumers.sender.ahead import Ahead, Content
 from consumers.sender.contexts import not_accepted, syntax_for
@@ -11,46 +13,119 @@ from consumers.sender.statuses import meaning, text
 from consumers.sender.transcoding.transcoder import Sendable, Transcoder
 from shared import metrics
 from shared.dimse import VERIFICATION, Association, is_conformant_uid
-from shared.errors import DataSetError, PeerAbortedError, TransientError
+from shared.errors import DataSetError, PeerAbortedError, StorageError, SupersededError, TransientError
 from shared.spool.parts import Instance, is_intact
 from shared.work import Claim
 
 SLICE_INSTANCES, SLICE_SECONDS = 64, 1.0
 RENEW_SECONDS = 60.0
+# A C-STORE that takes longer is recorded as unanswered while it goes on.
+HANGS_SECONDS = 1.0
+UNDER_WAY, UNANSWERED = "under_way", "unanswered"
 UNKNOWN_TRIES = 5
 
 
 class Slice:
     """What was answered since the last record.
 
+    Of a study that another candidate may get it is also recorded what may be there without an answer: before a
+    C-STORE is begun, how many may be under way until the next record; and, when one hangs or fails, which it was.
+
     Args:
         claim: where it is recorded.
     """
 
     def __init__(self, claim: Claim) -> None:
-        self._claim = claim
-        self._facts: dict[str, dict[str, str]] = {}
+        self._claim, self._is_watched = claim, bool(claim.order.get("one_of"))
+        self._under_way, self._begun = "", 0.0
+        self._lock, self._over = threading.RLock(), threading.Event()
+        self._facts: dict[str, Any] = {}
         self._count = 0
         self._since = time.monotonic()
 
     def add(self, outcome: str, index: str, why: str) -> None:
         """Keep one answer; record the slice when it is full or old enough."""
-        self._facts.setdefault(outcome, {})[index] = why
-        self._count += 1
-        if self._count >= SLICE_INSTANCES or time.monotonic() - self._since >= SLICE_SECONDS:
-            self.record()
+        with self._lock:
+            self._facts.setdefault(outcome, {})[index] = why
+            self._count += 1
+            if self._count >= SLICE_INSTANCES or time.monotonic() - self._since >= SLICE_SECONDS:
+                self.record()
+
+    @contextmanager
+    def under_way(self, index: str) -> Iterator[None]:
+        """Around a C-STORE; one that ends by an exception may have arrived."""
+        if not self._is_watched:
+            yield
+            return
+        with self._lock:
+            if not self._claim.facts.get(UNDER_WAY):
+                self._claim.record({UNDER_WAY: SLICE_INSTANCES})
+            self._under_way, self._begun = index, time.monotonic()
+        yield
+        with self._lock:
+            self._under_way = ""
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Around an association: what hangs is put on record while it does, and what is left at the end."""
+        watch = threading.Thread(target=self._watch, daemon=True)
+        if self._is_watched:
+            watch.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            if self._is_watched:
+                watch.join()
+            with self._lock:
+                self._put_down()
+
+    def _watch(self) -> None:
+        while not self._over.wait(SLICE_SECONDS / 2):
+            with self._lock:
+                if self._under_way and time.monotonic() - self._begun >= HANGS_SECONDS and not self._try_put_down():
+                    return
+
+    def _try_put_down(self) -> bool:
+        try:
+            self._put_down()
+        except (StorageError, SupersededError):  # who sends meets it too, at its next record
+            return False
+        return True
+
+    def _put_down(self) -> None:
+        """Record the answers and which one is under way, exactly."""
+        if self._under_way and self._under_way not in self._claim.facts.get(UNANSWERED, {}):
+            self._facts[UNANSWERED] = {self._under_way: "no answer"}
+        if self._claim.facts.get(UNDER_WAY):
+            self._facts[UNDER_WAY] = 0
+        self.record()
 
     def renew(self) -> None:
         """Say now and then that the work goes on, or another worker takes the delivery for abandoned."""
-        if time.monotonic() - self._since >= RENEW_SECONDS:
-            self.record()
-            self._claim.record({})
+        with self._lock:
+            if time.monotonic() - self._since >= RENEW_SECONDS:
+                self.record()
+                self._claim.record({})
 
     def record(self) -> None:
         """Write what is kept, if anything; what the disk refuses is kept for the next time."""
-        if self._facts:
-            self._claim.record(self._facts)
-        self._facts, self._count, self._since = {}, 0, time.monotonic()
+        with self._lock:
+            if self._facts:
+                self._claim.record(self._facts)
+            self._facts, self._count, self._since = {}, 0, time.monotonic()
+
+
+def settle_under_way(claim: Claim, left: Iterable[str]) -> None:
+    """Put on record which instances a sender that ended in the middle of a slice may have sent, at the most.
+
+    Args:
+        claim: the delivery.
+        left: indices of the instances in the order in which they were sent.
+    """
+    if count := claim.facts.get(UNDER_WAY):
+        unanswered = dict.fromkeys(list(left)[:count], "its sender ended")
+        claim.record({UNANSWERED: unanswered, UNDER_WAY: 0})
 
 
 class Sending:
@@ -111,14 +186,14 @@ class Sending:
         self._reused = reused
         ahead = Ahead((it for it in left.values() if self._goes_as_stored(association, it)), self._path_of)
         try:
-            for index, instance in left.items():
-                self._claim.check()
-                self._may_send()
-                if why := self._attempt(association, index, instance, ahead):
-                    return why
-            return ""
+            with self._slice.watched():
+                for index, instance in left.items():
+                    self._claim.check()
+                    self._may_send()
+                    if why := self._attempt(association, index, instance, ahead):
+                        return why
+                return ""
         finally:
-            self._slice.record()
             if self._transcoder is not None:
                 self._transcoder.close()
 
@@ -146,7 +221,7 @@ class Sending:
             self._damaged(index)
             return ""
         try:
-            with self._sendable(association, instance, syntax, content) as it:
+            with self._sendable(association, instance, syntax, content) as it, self._slice.under_way(index):
                 status = association.store(
                     it.content,
                     it.offset,

@@ -1,10 +1,10 @@
 """Asks a destination whether it has what it answered with success for; only then a delivery is final.
 
 A stage of its own, `verify`, after everything was sent: the study goes to the end of the destination's queue, and its
-owner asks by C-FIND in an association of its own. What is not found yet is asked for again after growing pauses; what
-is not found within `verify_within` was answered with success and not kept, and becomes a dead letter. Replayed, it is
-sent again.
-Source: ADR 0014.
+owner asks by C-FIND, or for storage commitment, in an association of its own. What is not found yet is asked for again
+after growing pauses; what is not found within `verify_within` was answered with success and not kept, and becomes a
+dead letter. Replayed, it is sent again.
+Source: ADR 0014, ADR 0019.
 """
 
 from collections import defaultdict
@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 import structlog
 
 from consumers.sender.parcel import Parcel
+from consumers.sender.pledges import Pledges
 from shared import metrics
 from shared.config.peers import Destination
 from shared.dimse import FIND_CONTEXT, Timeouts, TlsPeer, instances_of, request
@@ -41,6 +42,7 @@ class Verification:
 
     def __init__(self, spool: Spool, destination: Destination, timeouts: Timeouts | None, tls: TlsPeer | None) -> None:
         self._spool, self._destination, self._timeouts, self._tls = spool, destination, timeouts, tls
+        self._pledges = Pledges(spool, destination, timeouts, tls)
 
     def look(self, claim: Claim, order: Order, parcel: Parcel, *, just_sent: bool = False) -> Next | Later | None:
         """What a delivery of which nothing is left to send still waits for; None when nothing is to be asked any more.
@@ -61,16 +63,23 @@ class Verification:
         if just_sent or claim.state.stage != "verify":
             return Next("verify")
         claim.check()
-        readable = self._readable(claim, asked_for)
-        there = self._found(order, readable) if readable else ()
-        missing = readable.keys() - there
-        if there:
-            claim.record({"verified": dict.fromkeys(sorted(there), "C-FIND")})
+        if self._destination.verify == "storage-commitment":
+            missing: Collection[str] = asked_for.keys() - self._pledges.committed(claim, order, asked_for)
+        else:
+            missing = self._missing(claim, order, asked_for)
         if missing and not self._spool.lapsed(claim.state.since, self._destination.verify_within):
             return Later(f"{len(missing)} instances that were answered with success are not found there")
         if missing:
             self._take_back(claim, sorted(missing))
         return None
+
+    def _missing(self, claim: Claim, order: Order, asked_for: Mapping[str, Instance]) -> Collection[str]:
+        """Which of the instances C-FIND does not find; the others are put on record."""
+        readable = self._readable(claim, asked_for)
+        there = self._found(order, readable) if readable else ()
+        if there:
+            claim.record({"verified": dict.fromkeys(sorted(there), "C-FIND")})
+        return readable.keys() - there
 
     def _readable(self, claim: Claim, asked_for: Mapping[str, Instance]) -> dict[str, Identity]:
         """Who the instances are; one whose bytes rotted here since it was sent is held: nobody can ask for it."""

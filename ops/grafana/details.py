@@ -54,11 +54,16 @@ def destinations() -> tuple[AnyPanel, ...]:
             unit=PER_MINUTE,
         ),
         lines(
-            "Owned by a sender",
-            "1: one sender process works for the destination. 0 for longer than a minute: no sender runs for it.",
+            "Owned by a sender, circuit open",
+            "Owned 1: one sender process works for the destination; 0 for longer than a minute: none runs for it. "
+            "Circuit open 1: it takes nothing, and only a probe goes out now and then; call its people.",
             Query(
                 f"{of_destinations('dcmrelay_destination_owned')} or 0 * {of_destinations('dcmrelay_waiting')}",
-                "{{destination}}",
+                "{{destination}} owned",
+            ),
+            Query(
+                f"{of_destinations('dcmrelay_circuit_open')} or 0 * {of_destinations('dcmrelay_waiting')}",
+                "{{destination}} circuit open",
             ),
         ),
     )

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from producers.ingress.closing import Closing
+from producers.ingress.committing import Committing
 from producers.ingress.parts import OpenParts, Session
 from producers.ingress.storing import Storing
 from shared import metrics, tls
@@ -60,6 +61,7 @@ def _listener(service: Service, parts: OpenParts, this_run: Run) -> Listener[Ses
         tls=tls.of_ingress(ingress),
         timeouts=Timeouts(associate=_REQUEST_SECONDS),
         max_instance=ingress.max_instance,
+        commitment=Committing(service.spool, service.config),
         max_associations=ingress.max_associations,
         max_associations_per_host=ingress.max_associations_per_host,
         ended=lambda _host, how: metrics.ASSOCIATIONS.labels(outcome=how).inc(),

@@ -27,12 +27,16 @@ class Session:
         proposal: how it introduced itself.
         receiving: an instance is on its way in now.
         spare: a draft for the next instance.
+        answers: name of the destination it is, too, when it may answer questions about storage commitment.
+        is_source: False for a destination that is no source, and sends nothing else.
     """
 
     source: Source
     proposal: Proposal
     receiving: bool = False
     spare: Draft | None = None
+    answers: str | None = None
+    is_source: bool = True
 
 
 @dataclass(eq=False)

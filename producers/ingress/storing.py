@@ -6,12 +6,14 @@ import shutil
 import structlog
 
 from producers.ingress.acceptance import OUT_OF_RESOURCES, refusal, who
+from producers.ingress.committing import answering
 from producers.ingress.knocking import Knocking
 from producers.ingress.parts import OpenParts, Session
 from producers.ingress.sink import Sink, answered
 from shared import metrics
 from shared.config import Config
-from shared.dimse import Proposal, Rejection, StoreRequest, StoreSink
+from shared.config.peers import Source
+from shared.dimse import NOT_AUTHORIZED, Proposal, Rejection, StoreRequest, StoreSink
 from shared.errors import StorageError
 from shared.spool.spool import Spool
 from shared.spool.volume import is_mounted
@@ -37,6 +39,8 @@ class Storing:
     def admit(self, proposal: Proposal) -> Rejection | None:
         """None to accept the association, otherwise how to refuse it."""
         mismatch = self._config.mismatch_of(*who(proposal))
+        if mismatch is not None and answering(self._config, proposal) is not None:
+            return None
         if mismatch is not None:
             self._knocking.note(proposal, mismatch)
         return refusal(mismatch, has_room=self.has_room())
@@ -44,13 +48,19 @@ class Storing:
     def opened(self, proposal: Proposal) -> Session:
         """An association was accepted."""
         metrics.ASSOCIATIONS_OPEN.inc()
-        source = self._config.source_of(*who(proposal))
-        if source is None:
+        source, destination = self._config.source_of(*who(proposal)), answering(self._config, proposal)
+        answers = None if destination is None else destination.name
+        if source is not None:
+            return Session(source=source, proposal=proposal, answers=answers)
+        if destination is None:
             raise RuntimeError("an association was accepted that no source may have")
-        return Session(source=source, proposal=proposal)
+        stranger = Source(name=destination.name, ae_title=destination.ae_title)
+        return Session(source=stranger, proposal=proposal, answers=answers, is_source=False)
 
     def store(self, session: Session, request: StoreRequest) -> StoreSink | int:
-        """Where an instance's bytes go, or 0xA700 when there is no room for them."""
+        """Where an instance's bytes go, 0xA700 when there is no room for them, 0x0124 for who may not send any."""
+        if not session.is_source:
+            return NOT_AUTHORIZED
         if not self.has_room():
             return answered(session, OUT_OF_RESOURCES)
         try:

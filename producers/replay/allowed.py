@@ -40,6 +40,7 @@ def readdressed(order: Order, to: str, *, part: Part, config: Config) -> Order:
         identity=destination.identity,
         route=route.name,
         calling_ae_title=source.ae_title if ours == "{source}" else ours,
+        one_of=False,  # where a person sends it, no rule takes it from
     )
 
 

@@ -180,7 +180,7 @@ def _is_known(site: Site, part: Unit, before: Ordered | None, wanted: Ordered) -
 def _check_free(spool: Spool, unit: Unit, new: list[Ordered]) -> None:
     if unit.state.status == "held":
         raise ValueError("its part is a dead letter itself: `dcmrelay dead list`")
-    if unit.state.status != "final":
+    if unit.state.status != "final" and not (unit.state.status == "waiting" and unit.state.outcome == "routed"):
         raise ValueError("its part is with the router just now; try again in a moment")
     if unit.state.outcome != "routed":
         raise ValueError(f"its part was {unit.state.outcome}")

@@ -2,6 +2,17 @@
 
 from shared.broker.consumer import Consumer, Delivered
 from shared.broker.publisher import Publisher
-from shared.broker.topology import LEDGER, Topology, dead_queue, elects, queue_of, topology
+from shared.broker.topology import LEDGER, URGENT, Topology, dead_queue, elects, queue_of, topology
 
-__all__ = ["LEDGER", "Consumer", "Delivered", "Publisher", "Topology", "dead_queue", "elects", "queue_of", "topology"]
+__all__ = [
+    "LEDGER",
+    "URGENT",
+    "Consumer",
+    "Delivered",
+    "Publisher",
+    "Topology",
+    "dead_queue",
+    "elects",
+    "queue_of",
+    "topology",
+]

@@ -98,6 +98,12 @@ class Consumer:
         if not self.link.do(subscribe):
             raise BrokerError("the connection was made again meanwhile")
 
+    def urgent_at_hand(self) -> Delivered | None:
+        """The first message of an urgent queue that nobody has got yet; None when there is none."""
+        with self._inbox.mutex:
+            urgent = [it for it in self._inbox.queue if it.queue.endswith(URGENT)]
+        return min((it for it in urgent if not it.acknowledged and it.channel.is_open), default=None)
+
     def again(self, delivered: Delivered) -> None:
         """Have `get` return a delivery again, in its order; it is not acknowledged meanwhile."""
         self._inbox.put(delivered)

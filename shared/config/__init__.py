@@ -5,6 +5,7 @@ from shared.config.callers import Mismatch
 from shared.config.credentials import broker_url, ledger_url
 from shared.config.loading import find, load, parse
 from shared.config.model import Config
+from shared.config.notifying import Notify, Occasion
 from shared.config.peers import Destination, Source
 from shared.config.problems import Problem
 from shared.config.profiles import Profile
@@ -17,6 +18,8 @@ __all__ = [
     "Config",
     "Destination",
     "Mismatch",
+    "Notify",
+    "Occasion",
     "Problem",
     "Profile",
     "Route",

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydicom.datadict import dictionary_VR
 
+from shared.config.committing import commitment_warnings
 from shared.config.coverage import gaps, open_minutes, overlaps
 from shared.config.matching import RELAY_KEYS, fits, is_wider
 from shared.config.model import Config
@@ -34,6 +35,7 @@ def warnings_of(config: Config, today: date | None = None) -> tuple[Problem, ...
     return (
         *_empty(config),
         *_open_sources(config),
+        *commitment_warnings(config),
         *_times(config),
         *chain.from_iterable(_calendar(name, calendar, day) for name, calendar in config.calendars.items()),
         *chain.from_iterable(_one_of(config, route, day) for route in config.routes if route.one_of),
@@ -41,6 +43,7 @@ def warnings_of(config: Config, today: date | None = None) -> tuple[Problem, ...
         *_shadowed(config),
         *_without_effect(config),
         *_edits(config),
+        *_untold(config),
     )
 
 
@@ -140,12 +143,7 @@ def _shadowed(config: Config) -> Iterator[Problem]:
 
 def _without_effect(config: Config) -> Iterator[Problem]:
     later = "has no effect in this version"
-    for destination in config.destinations:
-        if destination.alert_after is not None:
-            yield at("destination", destination.name, "alert_after", f"{later}; look at dcmrelay_waiting instead")
     for route in config.routes:
-        if route.accepted_within is not None:
-            yield at("route", route.name, "accepted_within", f"{later}; look at dcmrelay_waiting instead")
         if not route.one_of and (idle := [key for key in _OF_ONE_OF if key in route.model_fields_set]):
             yield at("route", route.name, ", ".join(idle), "without effect, because there is no one_of; remove it")
     for name, profile in config.profiles.items():
@@ -162,3 +160,20 @@ def _edits(config: Config) -> Iterator[Problem]:
             yield Problem(f"edit {name!r}", "no route uses it; name it in one, or remove it")
         if not edit.remove and not list(edit.addresses()):
             yield Problem(f"edit {name!r}", "changes nothing; add set, copy, replace, lookup or remove")
+
+
+def _untold(config: Config) -> Iterator[Problem]:
+    """Occasions that nobody is told of, and notifiers that never have an occasion."""
+    told = {occasion for notify in config.notify for occasion in notify.on}
+    times = (
+        ("destination_down", "alert_after", [it.name for it in config.destinations if it.alert_after]),
+        ("late", "accepted_within", [it.name for it in config.routes if it.accepted_within]),
+    )
+    for occasion, key, names in times:
+        section = "destination" if key == "alert_after" else "route"
+        if occasion not in told:
+            for name in names:
+                text = f'is said by `dcmrelay status` only; a [[notify]] with on = ["{occasion}"] tells a person'
+                yield at(section, name, key, text)
+        elif not names:
+            yield Problem("[[notify]]", f"{occasion} never happens, no {section} has {key}; add it where it matters")

@@ -11,11 +11,14 @@ from typing import Any
 
 from shared.config.askable import faults_of
 from shared.config.callers import are_alike
+from shared.config.committing import commitment_errors
 from shared.config.matching import STUDY_KEYS
 from shared.config.model import Config
+from shared.config.notifying import faults_of_notify
 from shared.config.problems import Problem, at, within
 from shared.config.references import references_in
-from shared.config.rules import Route
+from shared.config.regex import found
+from shared.config.rules import Check, Route
 
 _FULL_DATES, _MODIFIED_DATES = "retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"
 
@@ -35,8 +38,10 @@ def errors_of(config: Config, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
         *_alike(config),
         *_certificates(config),
         *_retries(config),
+        *commitment_errors(config),
         *_matches(config),
         *_dates(config),
+        *(problem for notify in config.notify for problem in faults_of_notify(notify)),
         *(problem for route in config.routes for problem in _route(config, route)),
     )
 
@@ -107,6 +112,7 @@ def _retries(config: Config) -> Iterator[Problem]:
 def _matches(config: Config) -> Iterator[Problem]:
     for check in config.checks:
         yield from (at("check", check.name, f"match.{key}", text) for key, text in faults_of(check.match))
+        yield from _check(check)
     for route in config.routes:
         yield from (at("route", route.name, f"match.{key}", text) for key, text in faults_of(route.match))
     for destination in config.destinations:
@@ -116,6 +122,20 @@ def _matches(config: Config) -> Iterator[Problem]:
                 if key in (*STUDY_KEYS, "instances"):
                     text = "is not a fact of an instance, and instances are left out one by one; ask it in a route"
                     yield at("destination", destination.name, f"exclude.{key}", text)
+
+
+def _check(check: Check) -> Iterator[Problem]:
+    if not check.asks:
+        text = "asks nothing; add require, pattern, values, dates, one_patient_per_study or unchanged"
+        yield Problem(f"check {check.name!r}", text)
+    if "instances" in check.match:
+        text = "has no meaning here, a check looks at every instance that its match fits; remove it"
+        yield at("check", check.name, "match.instances", text)
+    for keyword, regex in check.pattern.items():
+        allowed = check.values.get(keyword, ())
+        if allowed and not any(found(regex, value) for value in allowed):
+            text = f"fits no value that values lists for {keyword}, so every instance fails; correct one of them"
+            yield at("check", check.name, f"pattern.{keyword}", text)
 
 
 def _dates(config: Config) -> Iterator[Problem]:

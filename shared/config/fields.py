@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo
 
-from shared.config import holidays, keywords, matching, regex, values, windows
+from shared.config import holidays, keywords, listed, matching, regex, values, windows
 from shared.config.values import shown
 
 T = TypeVar("T")
@@ -152,6 +152,21 @@ def _with_calendar_files(value: object, info: ValidationInfo) -> object:
     return tuple(days)
 
 
+def _with_columns(value: object, info: ValidationInfo) -> object:
+    """Put the columns of the CSV files that a table names into it, each under the keyword it is named after."""
+    folder = Path((info.context or {}).get("folder", "."))
+    if not isinstance(value, dict):
+        return value
+    is_file = {key: isinstance(it, str) and it.endswith(listed.SUFFIX) and "\0" not in it for key, it in value.items()}
+    return {key: listed.read_column(folder / it, key) if is_file[key] else it for key, it in value.items()}
+
+
+def _value_list(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f'{shown(value)} must be a list of texts, such as ["CT-1"], or a file, such as "stations.csv"')
+    return tuple(value)
+
+
 def by_keyword(check: Callable[[str, str], str]) -> AfterValidator:
     """Return a validator that gives every keyword and text of a table to `check`, and names all that it refuses."""
 
@@ -167,6 +182,14 @@ def by_keyword(check: Callable[[str, str], str]) -> AfterValidator:
         return table
 
     return AfterValidator(validate)
+
+
+def _address(value: str) -> str:
+    """A mail address as one plain word: local part and domain."""
+    user, _, domain = _constant(value).rpartition("@")
+    if not user or not domain or not value.isascii() or any(letter in ' <>(),;:"\\' for letter in value):
+        raise ValueError(f'{shown(value)} is not a mail address; write it like "pacs@hospital.example"')
+    return value
 
 
 def _url(*schemes: str) -> BeforeValidator:
@@ -222,6 +245,8 @@ PeerName = Annotated[str, text(values.parse_peer, '"pacs.example"')]
 CertificateName = Annotated[str, text(values.parse_certificate, '"ct-1.example"')]
 Timezone = Annotated[str, text(_timezone, '"Europe/Lisbon"')]
 BrokerUrl = Annotated[str, _url("amqp", "amqps")]
+NoticeUrl = Annotated[str, _url("https", "http")]
+MailAddress = Annotated[str, text(_address, '"pacs@hospital.example"')]
 LedgerUrl = Annotated[str, _url("postgresql")]
 RegularExpression = Annotated[str, text(regex.parse_regex, '"^[0-9]+$"')]
 KeyFile = Annotated[str, text(_key_file, '"pseudonym.key"')]
@@ -232,7 +257,11 @@ Keyword = Annotated[str, text(keywords.check_keyword, '"PatientID"')]
 ValueKeyword = Annotated[str, text(keywords.check_value_keyword, '"PatientID"')]
 Pseudonyms = Annotated[dict[str, str], by_keyword(keywords.check_pseudonym)]
 Constants = Annotated[dict[str, str], by_keyword(keywords.check_constant)]
+PresentKeyword = Annotated[str, text(keywords.check_present_keyword, '"PatientID"')]
+DateKeyword = Annotated[str, text(keywords.check_date_keyword, '"StudyDate"')]
+ValueList = Annotated[tuple[str, ...], BeforeValidator(_filled), BeforeValidator(_value_list)]
 Certificates = Annotated[tuple[CertificateName, ...], BeforeValidator(_filled), _texts('"ct-1.example"')]
+ValueLists = Annotated[dict[ValueKeyword, ValueList], BeforeValidator(_with_columns)]
 MatchKey = Annotated[str, text(matching.parse_match_key, '"Modality"')]
 Patterns = Annotated[
     tuple[Annotated[str, text(_pattern, '"CT*"')], ...], BeforeValidator(_filled), _texts('"CT*" or ["CT", "MR"]')

@@ -10,9 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dateutil.rrule import rrulestr
-from icalendar import Calendar
-
 from shared.config.values import shown
 
 SUFFIX = ".ics"
@@ -42,6 +39,8 @@ def read_days(path: Path) -> tuple[date, ...]:
 
 
 def _events(path: Path) -> list[Any]:
+    from icalendar import Calendar  # slow to import, and most configurations name no file
+
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_BYTES + 1)
@@ -80,6 +79,8 @@ def _span(event: Any) -> tuple[date, int]:
 
 
 def _starts(event: Any, first: date) -> Iterator[date]:
+    from dateutil.rrule import rrulestr
+
     rule = event.get("RRULE")
     if rule is None:
         yield first

@@ -36,6 +36,19 @@ def check_value_keyword(keyword: str) -> str:
     return keyword
 
 
+def check_present_keyword(keyword: str) -> str:
+    """Return a keyword whose element can be asked for without reading images: a value as text, or a sequence."""
+    return keyword if dictionary_VR(check_keyword(keyword)) == "SQ" else check_value_keyword(keyword)
+
+
+def check_date_keyword(keyword: str) -> str:
+    """Return a keyword whose element holds dates."""
+    vr = dictionary_VR(check_keyword(keyword))
+    if vr != "DA":
+        raise ValueError(f'{keyword} has VR {vr}, which is no date; name an element of VR DA, such as "StudyDate"')
+    return keyword
+
+
 def check_text_keyword(keyword: str) -> str:
     """Return a keyword whose element holds free text, so that any constant may be written to it."""
     vr = dictionary_VR(check_keyword(keyword))

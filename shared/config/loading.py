@@ -3,7 +3,8 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from shared.config.checking import errors_of
 from shared.config.model import Config
+from shared.config.notifying import Notify
 from shared.config.problems import Problem
 from shared.config.sentences import problems_in
 from shared.errors import ConfigError
@@ -118,10 +120,24 @@ def _without(raw: Mapping[str, Any], locations: list[tuple[int | str, ...]]) -> 
 
 
 def _resolved(config: Config) -> Config:
-    """Return it with the relay's own AE title where a source or a destination names none."""
+    """Return it with the relay's own AE title where a source or a destination names none, and with named notifiers."""
     ours = config.relay.ae_title
     sources = (s if s.called else s.model_copy(update={"called": (ours,)}) for s in config.sources)
     destinations = (
         d if d.calling_ae_title else d.model_copy(update={"calling_ae_title": ours}) for d in config.destinations
     )
-    return config.model_copy(update={"sources": tuple(sources), "destinations": tuple(destinations)})
+    named = {"sources": tuple(sources), "destinations": tuple(destinations), "notify": tuple(_named(config.notify))}
+    return config.model_copy(update=named)
+
+
+def _named(notifiers: tuple[Notify, ...]) -> Iterator[Notify]:
+    """Give each notifier without a name one that no other has: its kind, `smtp-2`, ..."""
+    taken = {notify.name for notify in notifiers}
+    for notify in notifiers:
+        if notify.name is None:
+            names = chain((notify.kind,), (f"{notify.kind}-{n}" for n in count(2)))
+            name = next(name for name in names if name not in taken)
+            taken.add(name)
+            yield notify.model_copy(update={"name": name})
+        else:
+            yield notify

@@ -12,9 +12,10 @@ from pydantic import Field
 
 from shared.config import callers
 from shared.config.fields import Name, Table, Tables
+from shared.config.notifying import Notify
 from shared.config.peers import Destination, Source
 from shared.config.profiles import Profile
-from shared.config.relay import Broker, Ingress, Ledger, Metrics, Notify, Relay, Spool
+from shared.config.relay import Broker, Ingress, Ledger, Metrics, Relay, Spool
 from shared.config.rules import Calendar, Check, Edit, Route
 
 
@@ -92,6 +93,10 @@ class Config(Table):
         """Return a source's `quiet` and `quiet_after_release`, its own or [ingress]'s."""
         after_release = source.quiet_after_release or self.ingress.quiet_after_release
         return source.quiet or self.ingress.quiet, after_release
+
+    def holds_changed(self, source: Source) -> bool:
+        """Return whether a source's new content under a known SOP Instance UID is looked at, and held if need be."""
+        return (source.on_changed or self.relay.on_changed) == "hold"
 
     def resolved_lines(self) -> tuple[str, ...]:
         """Return every setting as a line `source.ct-1.ae_title = "CT1"`; there are no secrets in it."""

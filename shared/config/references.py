@@ -17,15 +17,31 @@ Raw = Mapping[str, Any]
 
 def references_in(raw: Raw) -> Iterator[Problem]:
     """Yield every name that is used and not configured, and every name that is configured twice."""
-    for section in ("source", "destination", "check", "route"):
+    for section in ("source", "destination", "check", "route", "notify"):
         for name, times in Counter(_names(raw.get(section))).items():
             if times > 1:
                 yield at(section, name, "name", f"{shown(name)} is used {times} times; names must differ")
+    for name, destination in _named(raw.get("destination")):
+        yield from _unknown_calendars(name, destination, raw)
     for section in ("check", "route"):
         for name, table in _named(raw.get(section)):
             yield from _unknown_sources(section, name, table, raw)
     for name, route in _named(raw.get("route")):
         yield from _unknown_names(name, route, raw)
+    for name, source in _named(raw.get("source")):
+        yield from _unknown_committer(name, source, raw)
+
+
+def _unknown_calendars(destination: str, table: Raw, raw: Raw) -> Iterator[Problem]:
+    rates = table.get("max_rate")
+    listed = enumerate(rates if isinstance(rates, list) else [], 1)
+    used = [("send_during", table.get("send_during"))]
+    used += [(f"max_rate[{n}].during", rate.get("during")) for n, rate in listed if isinstance(rate, dict)]
+    configured = list(_names(raw.get("calendar")))
+    for key, name in used:
+        if isinstance(name, str) and name not in configured:
+            text = f"calendar {shown(name)} is not configured{_remedy(name, 'calendar', configured)}"
+            yield at("destination", destination, key, text)
 
 
 def _unknown_names(route: str, table: Raw, raw: Raw) -> Iterator[Problem]:
@@ -35,6 +51,14 @@ def _unknown_names(route: str, table: Raw, raw: Raw) -> Iterator[Problem]:
             yield at(
                 "route", route, key, f"{section} {shown(name)} is not configured{_remedy(name, section, configured)}"
             )
+
+
+def _unknown_committer(source: str, table: Raw, raw: Raw) -> Iterator[Problem]:
+    commitment, configured = table.get("commitment"), list(_names(raw.get("destination")))
+    by = commitment.get("by") if isinstance(commitment, dict) else None
+    if isinstance(by, str) and by not in configured:
+        text = f"destination {shown(by)} is not configured{_remedy(by, 'destination', configured)}"
+        yield at("source", source, "commitment.by", text)
 
 
 def _used(route: Raw) -> Iterator[tuple[str, str, str]]:

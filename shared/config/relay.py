@@ -1,4 +1,4 @@
-"""The sections about the relay itself: [relay], [broker], [ingress], [ledger], [spool], [metrics], [[notify]]."""
+"""The sections about the relay itself: [relay], [broker], [ingress], [ledger], [spool], [metrics]."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,6 @@ from pydantic import Field
 from shared.config.fields import (
     AeTitle,
     BrokerUrl,
-    Constant,
     Count,
     Duration,
     FilePath,
@@ -34,12 +33,15 @@ class Relay(Table):
         timezone: IANA name; every clock time of the file is in it.
         data_dir: absolute after loading; spool, ledger, keys, private broker.
         follow: how long later parts of a study follow the choice made for the first.
+        on_changed: what to do with other content under a SOP Instance UID that was received before: "forward", or
+            "hold" when its patient, study or accession number is another one.
     """
 
     ae_title: AeTitle = "DCMRELAY"
     timezone: Timezone = "UTC"
     data_dir: FilePath = Field(default=Path("var"), validate_default=True)
     follow: Duration = timedelta(days=7)
+    on_changed: Literal["forward", "hold"] = "forward"
 
 
 class Broker(Table):
@@ -107,18 +109,3 @@ class Metrics(Table):
     """[metrics]: where Prometheus finds a worker; absent, any free port on loopback."""
 
     listen: ListenAddress | None = None
-
-
-Occasion = Literal["dead_letter", "destination_down", "handed_over", "disk_low"]
-
-
-class Notify(Table):
-    """[[notify]]: who tells a person, and when. `url_file` and `password_file` hold what must not stand in the file."""
-
-    kind: Literal["smtp", "webhook", "command"]
-    on: Several[Occasion]
-    to: Listed[Constant] = ()
-    host: Constant | None = None
-    command: Listed[Constant] = ()
-    url_file: FilePath | None = None
-    password_file: FilePath | None = None

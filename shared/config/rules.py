@@ -7,16 +7,18 @@ from pydantic import Field
 
 from shared.config.conditions import Match
 from shared.config.fields import (
+    DateKeyword,
     Days,
     Duration,
-    Keyword,
     Listed,
     Name,
     OpenWindow,
+    PresentKeyword,
     RegularExpression,
     Several,
     Table,
     ValueKeyword,
+    ValueLists,
 )
 from shared.config.rewriting import Edit as Edit
 
@@ -43,16 +45,31 @@ class Check(Table):
     Args:
         match: which instances it looks at.
         require: keywords that must have a value.
-        pattern: by keyword, a regular expression.
+        pattern: by keyword, a regular expression that each value must fit; no value is looked at as an empty one.
+        values: by keyword, the values there may be; no value is looked at as an empty one. In the file a CSV file may
+            be named instead, whose column of that name lists them.
+        dates: elements whose dates must be dates, and plausible.
+        one_patient_per_study: whether one source may send a study of one patient only.
+        unchanged: elements that stay what they were in earlier parts of the study, whoever sends it; one without a
+            value is not looked at.
         on_failure: "hold" makes a dead letter, "warn" only counts.
     """
 
     name: Name
     match: Match = Field(default_factory=dict)
-    require: Listed[Keyword] = ()
+    require: Listed[PresentKeyword] = ()
     pattern: dict[ValueKeyword, RegularExpression] = Field(default_factory=dict)
+    values: ValueLists = Field(default_factory=dict)
+    dates: Listed[DateKeyword] = ()
     one_patient_per_study: bool = False
+    unchanged: Listed[ValueKeyword] = ()
     on_failure: Literal["hold", "warn"] = "hold"
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks anything of the instances that it looks at."""
+        asked = (self.require, self.pattern, self.values, self.dates, self.one_patient_per_study, self.unchanged)
+        return any(asked)
 
 
 class Candidate(Table):

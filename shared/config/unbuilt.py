@@ -15,26 +15,10 @@ _PIXEL_OPTIONS = ("clean-pixel-data", "clean-recognizable-visual-features")
 
 def unbuilt_in(config: Config) -> tuple[Problem, ...]:
     """Return what a configuration asks for that this version does not do; empty when workers may start."""
-    return (*_of_the_relay(config), *_of_destinations(config), *_of_routes(config))
-
-
-def _of_the_relay(config: Config) -> Iterator[Problem]:
-    if config.notify:
-        yield Problem("[[notify]]", f"{_LATER}; remove it and alert on the metrics")
-    for check in config.checks:
-        yield Problem(f"check {check.name!r}", f"{_LATER}; remove the [[check]]")
-
-
-def _of_destinations(config: Config) -> Iterator[Problem]:
-    for destination in config.destinations:
-        if destination.verify == "storage-commitment":
-            yield at("destination", destination.name, "verify", f'"{destination.verify}" {_LATER}; write "c-find"')
+    return tuple(_of_routes(config))
 
 
 def _of_routes(config: Config) -> Iterator[Problem]:
-    for route in config.routes:
-        if route.one_of:
-            yield at("route", route.name, "one_of", f"{_LATER}; name the destination in to")
     used = {route.profile for route in config.routes}
     for name, profile in config.profiles.items():
         if name in used:

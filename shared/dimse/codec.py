@@ -4,8 +4,9 @@ A-ASSOCIATE-RQ and -AC come from pynetdicom's codec, which sees only what we pro
 Source: PS3.8 9.3.2 to 9.3.8.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from pydicom.uid import UID
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
@@ -13,10 +14,11 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
 )
 from pynetdicom.presentation import PresentationContext
 
-from shared.dimse.items import AssociateRequest, ProposedContext
+from shared.dimse.items import AssociateRequest, ProposedContext, Roles
 from shared.dimse.negotiation import ContextAnswer
 from shared.dimse.terms import APPLICATION_CONTEXT, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Rejection
 from shared.dimse.wire import ABORT, ASSOCIATE_RJ, RELEASE_RP, RELEASE_RQ
@@ -29,11 +31,17 @@ UserItem = (
     | ImplementationClassUIDNotification
     | ImplementationVersionNameNotification
     | AsynchronousOperationsWindowNegotiation
+    | SCP_SCU_RoleSelectionNegotiation
 )
+_NO_ROLES: Mapping[str, Roles] = {}
 
 
 def associate_request(
-    calling_ae_title: str, called_ae_title: str, contexts: Sequence[ProposedContext], max_pdu: int
+    calling_ae_title: str,
+    called_ae_title: str,
+    contexts: Sequence[ProposedContext],
+    max_pdu: int,
+    roles: Mapping[str, Roles] = _NO_ROLES,
 ) -> bytes:
     """Encode an A-ASSOCIATE-RQ.
 
@@ -42,8 +50,9 @@ def associate_request(
         called_ae_title: the peer's, likewise.
         contexts: 1 to 128, UIDs conformant.
         max_pdu: what we take, in bytes.
+        roles: that we ask for, by SOP class; of all others we are the SCU.
     """
-    primitive = _primitive(_user_information(max_pdu))
+    primitive = _primitive([*_user_information(max_pdu), *_role_selections(roles)])
     primitive.calling_ae_title, primitive.called_ae_title = calling_ae_title, called_ae_title
     primitive.presentation_context_definition_list = [
         _context(context.context_id, context.transfer_syntaxes, abstract_syntax=context.abstract_syntax)
@@ -54,15 +63,18 @@ def associate_request(
     return pdu.encode()
 
 
-def associate_accept(request: AssociateRequest, answers: Sequence[ContextAnswer], max_pdu: int) -> bytes:
+def associate_accept(
+    request: AssociateRequest, answers: Sequence[ContextAnswer], max_pdu: int, roles: Mapping[str, Roles] = _NO_ROLES
+) -> bytes:
     """Encode an A-ASSOCIATE-AC.
 
     Args:
-        request: what is answered; its titles are repeated byte for byte. Roles are not answered, which refuses them.
+        request: what is answered; its titles are repeated byte for byte.
         answers: one for each proposed context.
         max_pdu: what we take, in bytes.
+        roles: that the requestor is given; those of other SOP classes are not answered, which refuses them.
     """
-    user = _user_information(max_pdu)
+    user = [*_user_information(max_pdu), *_role_selections(roles)]
     if request.user_information.asks_asynchronous_operations:
         window = AsynchronousOperationsWindowNegotiation()
         window.maximum_number_operations_invoked = window.maximum_number_operations_performed = 1
@@ -124,6 +136,15 @@ def _user_information(max_pdu: int) -> list[UserItem]:
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     return [length, uid, version]
+
+
+def _role_selections(roles: Mapping[str, Roles]) -> list[UserItem]:
+    selections: list[UserItem] = []
+    for sop_class_uid, granted in roles.items():
+        selection = SCP_SCU_RoleSelectionNegotiation()
+        selection.sop_class_uid, selection.scu_role, selection.scp_role = UID(sop_class_uid), granted.scu, granted.scp
+        selections.append(selection)
+    return selections
 
 
 def _context(

@@ -1,6 +1,6 @@
-"""DIMSE command sets: C-ECHO, C-STORE, C-FIND, implicit VR little endian, group 0000. No I/O, no clock, no globals.
+"""DIMSE command sets: C-ECHO, C-STORE, C-FIND, N-ACTION, N-EVENT-REPORT. No I/O, no clock, no globals.
 
-Source: PS3.7 6.3.1 (encoding), 9.3.1, 9.3.2, 9.3.5 (messages), Annex E (elements).
+Source: PS3.7 6.3.1 (implicit VR little endian, group 0000), 9.3.1, 9.3.2, 9.3.5, 10.3.1, 10.3.5 (messages), Annex E.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,11 @@ MOST_BYTES = 64 << 10
 
 C_STORE_RQ, C_STORE_RSP, C_ECHO_RQ, C_ECHO_RSP = 0x0001, 0x8001, 0x0030, 0x8030
 C_FIND_RQ, C_FIND_RSP = 0x0020, 0x8020
+N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP, N_ACTION_RQ, N_ACTION_RSP = 0x0100, 0x8100, 0x0130, 0x8130
 NO_DATA_SET, DATA_SET_FOLLOWS = 0x0101, 0x0001
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 
+_REQUESTED_SOP_CLASS_UID, _REQUESTED_SOP_INSTANCE_UID, _EVENT_TYPE_ID, _ACTION_TYPE_ID = 0x0003, 0x1001, 0x1002, 0x1008
 _AFFECTED_SOP_CLASS_UID, _COMMAND_FIELD, _MESSAGE_ID, _MESSAGE_ID_RESPONDED_TO = 0x0002, 0x0100, 0x0110, 0x0120
 _PRIORITY, _DATA_SET_TYPE, _STATUS, _AFFECTED_SOP_INSTANCE_UID = 0x0700, 0x0800, 0x0900, 0x1000
 _MOVE_ORIGINATOR_AE_TITLE, _MOVE_ORIGINATOR_MESSAGE_ID = 0x1030, 0x1031
@@ -32,7 +34,8 @@ class Command:
         field: Command Field (0000,0100).
         has_data_set: whether a data set follows.
         affected_sop_class_uid: padding trimmed, otherwise as it came: check with `is_uid` before use.
-        affected_sop_instance_uid: likewise.
+        affected_sop_instance_uid: likewise; of an N-ACTION the requested ones stand in both.
+        type_id: Event Type ID or Action Type ID.
     """
 
     field: int
@@ -42,6 +45,7 @@ class Command:
     status: int | None
     affected_sop_class_uid: str | None
     affected_sop_instance_uid: str | None
+    type_id: int | None = None
 
 
 def parse_command(encoded: bytes) -> Command:
@@ -51,6 +55,7 @@ def parse_command(encoded: bytes) -> Command:
         ProtocolError: not a command set, over 64 KiB, an element of another group, or no Command Field.
     """
     elements = _elements(encoded)
+    type_id = _number(elements, _EVENT_TYPE_ID)
     field, data_set_type = _number(elements, _COMMAND_FIELD), _number(elements, _DATA_SET_TYPE)
     if field is None or data_set_type is None:
         raise ProtocolError("a command set lacks its Command Field or Command Data Set Type")
@@ -60,8 +65,9 @@ def parse_command(encoded: bytes) -> Command:
         message_id=_number(elements, _MESSAGE_ID),
         message_id_responded_to=_number(elements, _MESSAGE_ID_RESPONDED_TO),
         status=_number(elements, _STATUS),
-        affected_sop_class_uid=_uid(elements, _AFFECTED_SOP_CLASS_UID),
-        affected_sop_instance_uid=_uid(elements, _AFFECTED_SOP_INSTANCE_UID),
+        affected_sop_class_uid=_uid(elements, _AFFECTED_SOP_CLASS_UID, _REQUESTED_SOP_CLASS_UID),
+        affected_sop_instance_uid=_uid(elements, _AFFECTED_SOP_INSTANCE_UID, _REQUESTED_SOP_INSTANCE_UID),
+        type_id=_number(elements, _ACTION_TYPE_ID) if type_id is None else type_id,
     )
 
 
@@ -114,8 +120,36 @@ def store_request(
     return _encode(values)
 
 
+def action_request(message_id: int, sop_class_uid: str, sop_instance_uid: str, action_type_id: int) -> bytes:
+    """Encode an N-ACTION-RQ; its information follows as data set."""
+    return _encode(
+        {
+            _REQUESTED_SOP_CLASS_UID: sop_class_uid,
+            _COMMAND_FIELD: N_ACTION_RQ,
+            _MESSAGE_ID: message_id,
+            _DATA_SET_TYPE: DATA_SET_FOLLOWS,
+            _REQUESTED_SOP_INSTANCE_UID: sop_instance_uid,
+            _ACTION_TYPE_ID: action_type_id,
+        }
+    )
+
+
+def event_report_request(message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type_id: int) -> bytes:
+    """Encode an N-EVENT-REPORT-RQ; its information follows as data set."""
+    return _encode(
+        {
+            _AFFECTED_SOP_CLASS_UID: sop_class_uid,
+            _COMMAND_FIELD: N_EVENT_REPORT_RQ,
+            _MESSAGE_ID: message_id,
+            _DATA_SET_TYPE: DATA_SET_FOLLOWS,
+            _AFFECTED_SOP_INSTANCE_UID: sop_instance_uid,
+            _EVENT_TYPE_ID: event_type_id,
+        }
+    )
+
+
 def response_to(request: Command, status: int) -> bytes:
-    """Encode the response to a C-ECHO-RQ or C-STORE-RQ.
+    """Encode the response, without a data set, to any request.
 
     Args:
         request: with its message id; UIDs it lacks are left out.
@@ -129,6 +163,8 @@ def response_to(request: Command, status: int) -> bytes:
             _DATA_SET_TYPE: NO_DATA_SET,
             _STATUS: status,
             _AFFECTED_SOP_INSTANCE_UID: request.affected_sop_instance_uid,
+            _EVENT_TYPE_ID: request.type_id if request.field == N_EVENT_REPORT_RQ else None,
+            _ACTION_TYPE_ID: request.type_id if request.field == N_ACTION_RQ else None,
         }
     )
 
@@ -159,8 +195,8 @@ def _number(elements: dict[int, bytes], element: int) -> int | None:
     return int(_US.unpack(value)[0])
 
 
-def _uid(elements: dict[int, bytes], element: int) -> str | None:
-    value = elements.get(element)
+def _uid(elements: dict[int, bytes], element: int, otherwise: int) -> str | None:
+    value = elements.get(element, elements.get(otherwise))
     return None if value is None else value.rstrip(b"\0 ").decode("ascii", errors="replace")
 
 

@@ -5,12 +5,12 @@ items and sub-items are passed over, as the standard says. Pure: no I/O, no cloc
 Source: PS3.8 9.3.2, 9.3.3; PS3.7 D.3.3.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from struct import unpack_from
 
-from shared.dimse.terms import is_uid
 from shared.errors import ProtocolError
+from shared.uids import is_uid
 
 MOST_CONTEXTS = 128
 MOST_TRANSFER_SYNTAXES = 64
@@ -18,7 +18,7 @@ MOST_ITEMS = 1024
 DEFAULT_MAX_PDU = 16384
 
 _APPLICATION_CONTEXT, _CONTEXT_RQ, _CONTEXT_AC, _ABSTRACT, _TRANSFER = 0x10, 0x20, 0x21, 0x30, 0x40
-_USER_INFORMATION, _MAXIMUM_LENGTH, _ASYNCHRONOUS_OPERATIONS = 0x50, 0x51, 0x53
+_USER_INFORMATION, _MAXIMUM_LENGTH, _ASYNCHRONOUS_OPERATIONS, _ROLE_SELECTION = 0x50, 0x51, 0x53, 0x54
 _ITEMS_BEGIN = 68
 
 
@@ -31,12 +31,27 @@ class ProposedContext:
     transfer_syntaxes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Roles:
+    """Which roles the requestor of an association asks for, or is given, in a SOP class (PS3.7 D.3.3.4)."""
+
+    scu: bool
+    scp: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class UserInformation:
-    """What matters of the user information: maximum PDU length in bytes (0: any), whether a window was asked for."""
+    """What matters of the user information.
+
+    Args:
+        max_pdu: maximum PDU length in bytes, 0 for any.
+        asks_asynchronous_operations: whether a window was asked for.
+        roles: by SOP class; where there are none, the requestor is the SCU.
+    """
 
     max_pdu: int = DEFAULT_MAX_PDU
     asks_asynchronous_operations: bool = False
+    roles: Mapping[str, Roles] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +79,17 @@ class AssociateRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class AssociateAnswer:
-    """An A-ASSOCIATE-AC: the transfer syntax of each accepted context id, and the acceptor's maximum PDU length."""
+    """An A-ASSOCIATE-AC.
+
+    Args:
+        accepted: the transfer syntax of each accepted context id.
+        max_pdu: the acceptor's maximum PDU length.
+        roles: that we are given, by SOP class.
+    """
 
     accepted: dict[int, str]
     max_pdu: int
+    roles: Mapping[str, Roles] = field(default_factory=dict)
 
 
 def walk_request(body: bytes) -> AssociateRequest:
@@ -99,7 +121,7 @@ def walk_answer(body: bytes) -> AssociateAnswer:
         context_id, result = _number("B", content, 0), _number("B", content, 2)
         if result == 0:
             accepted[context_id] = _only(_uid(uid) for kind, uid in _items(content[4:]) if kind == _TRANSFER)
-    return AssociateAnswer(accepted=accepted, max_pdu=user.max_pdu)
+    return AssociateAnswer(accepted=accepted, max_pdu=user.max_pdu, roles=user.roles)
 
 
 def _walk(body: bytes, context_kind: int) -> tuple[str, UserInformation, list[bytes]]:
@@ -158,12 +180,17 @@ def _different(contexts: Iterator[ProposedContext]) -> Iterator[ProposedContext]
 
 def _user_information(content: bytes) -> UserInformation:
     max_pdu, asks = DEFAULT_MAX_PDU, False
+    roles: dict[str, Roles] = {}
     for kind, value in _items(content):
         if kind == _MAXIMUM_LENGTH:
             max_pdu = _number(">L", value, 0)
         elif kind == _ASYNCHRONOUS_OPERATIONS:
             asks = True
-    return UserInformation(max_pdu=max_pdu, asks_asynchronous_operations=asks)
+        elif kind == _ROLE_SELECTION:
+            length = _number(">H", value, 0)
+            scu, scp = _number("B", value, 2 + length), _number("B", value, 3 + length)
+            roles[_uid(value[2 : 2 + length])] = Roles(scu == 1, scp == 1)
+    return UserInformation(max_pdu=max_pdu, asks_asynchronous_operations=asks, roles=roles)
 
 
 def _number(form: str, content: bytes, offset: int) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic
 
 from shared.dimse import codec
+from shared.dimse.commitment import CommitmentService
 from shared.dimse.lobby import Lobby
 from shared.dimse.scp import serve_wire
 from shared.dimse.service import Session, StorageService, StoreRequest, StoreSink
@@ -43,6 +44,7 @@ class Listener(Generic[Session]):
         max_associations_per_host: likewise, from one IP address.
         max_pending: connections at a time that have not sent a whole A-ASSOCIATE-RQ; the same number may be having
             theirs answered.
+        commitment: who takes part in storage commitment; None: nobody.
         ended: told the peer's IP address and how it ended (`serve_wire`, `Lobby`) for each connection.
 
     Raises:
@@ -61,9 +63,10 @@ class Listener(Generic[Session]):
         max_associations: int = 100,
         max_associations_per_host: int = 20,
         max_pending: int = 100,
+        commitment: CommitmentService[Session] | None = None,
         ended: Callable[[str, str], None] = lambda host, how: None,  # noqa: ARG005
     ) -> None:
-        self._service, self._ended = service, ended
+        self._service, self._commitment, self._ended = service, commitment, ended
         self._timeouts = timeouts or Timeouts()
         self._max_instance, self._max_pdu, self._max_pending = max_instance, max_pdu, max_pending
         self._places = _Places(max_associations, max_associations_per_host)
@@ -179,6 +182,7 @@ class Listener(Generic[Session]):
                 self._timeouts,
                 max_instance=self._max_instance,
                 max_pdu=self._max_pdu,
+                commitment=self._commitment,
             )
             self._ended(host, how)
         finally:

@@ -13,10 +13,14 @@ from functools import lru_cache
 from pydicom.uid import UID
 
 from shared.dimse.items import ProposedContext
-from shared.dimse.terms import VERIFICATION, is_conformant_uid
+from shared.dimse.terms import VERIFICATION
+from shared.uids import is_conformant_uid
 
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+COMMITMENT = "1.2.840.10008.1.20.1"
+"""Storage Commitment Push Model SOP Class."""
 
 _DICOM = "1.2.840.10008."
 _UNCOMPRESSED = ("1.2", "1.2.1", "1.2.1.98", "1.2.1.99", "1.2.2")
@@ -27,6 +31,8 @@ _VIDEO = (*(f"1.2.4.{n}{part}" for n in range(100, 107) for part in ("", ".1")),
 LOSSLESS = frozenset(_DICOM + suffix for suffix in _UNCOMPRESSED + _LOSSLESS_IMAGE)
 LOSSY = frozenset(_DICOM + suffix for suffix in _LOSSY_IMAGE + _VIDEO)
 """Transfer syntaxes taken. Not among them: JPIP, whose pixels are elsewhere, and SMPTE 2110, which is never stored."""
+
+_OF_COMMITMENT = (IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN)
 
 ACCEPTED, ABSTRACT_SYNTAX_REFUSED, TRANSFER_SYNTAXES_REFUSED = 0, 3, 4
 
@@ -41,10 +47,17 @@ class ContextAnswer:
     transfer_syntax: str
 
 
-def negotiate(proposed: ProposedContext) -> ContextAnswer:
-    """Answer one proposed context."""
-    chosen = choose_transfer_syntax(proposed.transfer_syntaxes)
-    if not is_accepted_service(proposed.abstract_syntax):
+def negotiate(proposed: ProposedContext, *, takes_commitment: bool = False) -> ContextAnswer:
+    """Answer one proposed context.
+
+    Args:
+        proposed: the context.
+        takes_commitment: whether storage commitment may be spoken of, too.
+    """
+    is_commitment = proposed.abstract_syntax == COMMITMENT
+    offered = proposed.transfer_syntaxes
+    chosen = choose_transfer_syntax(tuple(it for it in offered if not is_commitment or it in _OF_COMMITMENT))
+    if not (takes_commitment if is_commitment else is_accepted_service(proposed.abstract_syntax)):
         result = ABSTRACT_SYNTAX_REFUSED
     else:
         result = TRANSFER_SYNTAXES_REFUSED if chosen is None else ACCEPTED

@@ -9,8 +9,8 @@ from shared.dimse.commands import C_FIND_RSP, SUCCESS, Command, find_request
 from shared.dimse.conversation import Conversation
 from shared.dimse.negotiation import IMPLICIT_LITTLE_ENDIAN
 from shared.dimse.scu import Association
-from shared.dimse.terms import is_uid
 from shared.errors import PeerAbortedError, PeerError, ProtocolError
+from shared.uids import is_uid
 
 FIND_CONTEXT = ("1.2.840.10008.5.1.4.1.2.2.1", IMPLICIT_LITTLE_ENDIAN)
 """SOP class and transfer syntax to propose: Study Root Query/Retrieve - FIND, in the syntax everybody has to take."""

@@ -1,7 +1,8 @@
-"""The acceptor: one accepted connection from its first byte to its last, C-ECHO and C-STORE.
+"""The acceptor: one accepted connection from its first byte to its last, C-ECHO, C-STORE, storage commitment.
 
-What is done with an instance is the business of the `StorageService` that the listener plugs in; this module sees to it
-that a service hears of every association's end, and a sink of its instance's end, whatever the peer does.
+What is done with an instance is the business of the `StorageService` that the listener plugs in, and of what is said
+of storage commitment, that of its `CommitmentService`; this module sees to it that a service hears of every
+association's end, and a sink of its instance's end, whatever the peer does.
 Source: PS3.8 9.2 (states), PS3.4 Annex A and B (Verification, Storage), PS3.7 9.1.1, 9.1.5.
 """
 
@@ -15,13 +16,18 @@ from shared.dimse.commands import (
     C_ECHO_RQ,
     C_STORE_RQ,
     CANNOT_UNDERSTAND,
+    N_ACTION_RQ,
+    N_EVENT_REPORT_RQ,
     OUT_OF_RESOURCES,
     SUCCESS,
     Command,
     response_to,
 )
+from shared.dimse.commitment import MOST_COMMITMENT_BYTES, RESOURCE_LIMITATION, CommitmentService
+from shared.dimse.committing import answer_to
 from shared.dimse.conversation import Conversation, abort
-from shared.dimse.negotiation import ACCEPTED, is_storage, negotiate
+from shared.dimse.items import Roles
+from shared.dimse.negotiation import ACCEPTED, COMMITMENT, is_storage, negotiate
 from shared.dimse.service import Session, StorageService, StoreRequest, StoreSink
 from shared.dimse.terms import (
     APPLICATION_CONTEXT,
@@ -31,10 +37,10 @@ from shared.dimse.terms import (
     Proposal,
     Rejection,
     Timeouts,
-    is_uid,
 )
 from shared.dimse.wire import ASSOCIATE_RQ, Wire
 from shared.errors import PeerError, PeerTimeoutError, ProtocolError, StorageError
+from shared.uids import is_uid
 
 _LINGER_SECONDS = 1.0
 _PROMPT_ECHOES, _ECHO_PAUSE_SECONDS = 100, 0.01
@@ -45,7 +51,13 @@ class TooLargeError(ProtocolError):
 
 
 def serve_wire(
-    wire: Wire, service: StorageService[Session], timeouts: Timeouts, *, max_instance: int, max_pdu: int = OUR_MAX_PDU
+    wire: Wire,
+    service: StorageService[Session],
+    timeouts: Timeouts,
+    *,
+    max_instance: int,
+    max_pdu: int = OUR_MAX_PDU,
+    commitment: CommitmentService[Session] | None = None,
 ) -> str:
     """Serve one connection to its end.
 
@@ -55,6 +67,7 @@ def serve_wire(
         timeouts: how long to wait for the peer.
         max_instance: largest data set taken, in bytes; beyond it the answer is 0xA700 and the association is aborted.
         max_pdu: the PDU length we say we take, in bytes.
+        commitment: who takes part in storage commitment; None: nobody.
 
     Returns:
         How it ended, for a log: `released`, `rejected`, `aborted` (by the peer, or the connection was lost), `timeout`,
@@ -70,7 +83,7 @@ def serve_wire(
             wire.send([codec.associate_reject(rejection)], stall_seconds=timeouts.associate)
             return "rejected"
         linger_seconds = _LINGER_SECONDS
-        _associate(_Terms(wire, request, timeouts, max_instance, max_pdu), service, proposal)
+        _associate(_Terms(wire, request, timeouts, max_instance, max_pdu), service, commitment, proposal)
         return "released"
     except PeerError as error:
         ended = error
@@ -110,18 +123,36 @@ class _Terms:
     max_pdu: int
 
 
-def _associate(terms: _Terms, service: StorageService[Session], proposal: Proposal) -> None:
+def _associate(
+    terms: _Terms,
+    service: StorageService[Session],
+    commitment: CommitmentService[Session] | None,
+    proposal: Proposal,
+) -> None:
     request, timeouts = terms.request, terms.timeouts
     session = service.opened(proposal)
     try:
-        answers = [negotiate(context) for context in request.contexts]
-        accept = codec.associate_accept(request, answers, terms.max_pdu)
+        takes_commitment = _takes_commitment(request, commitment, session)
+        answers = [negotiate(context, takes_commitment=takes_commitment) for context in request.contexts]
+        accept = codec.associate_accept(request, answers, terms.max_pdu, _roles(request) if takes_commitment else {})
         terms.wire.send([accept], stall_seconds=timeouts.associate)
         contexts = {a.context_id: (a.abstract_syntax, a.transfer_syntax) for a in answers if a.result == ACCEPTED}
         conversation = Conversation(terms.wire, request.user_information.max_pdu, timeouts)
-        _Acceptor(conversation, contexts, service, session, terms.max_instance).answer_until_release()
+        _Acceptor(conversation, contexts, service, commitment, session, terms.max_instance).answer_until_release()
     finally:
         service.closed(session)
+
+
+def _takes_commitment(
+    request: items.AssociateRequest, commitment: CommitmentService[Session] | None, session: Session
+) -> bool:
+    is_proposed = any(context.abstract_syntax == COMMITMENT for context in request.contexts)
+    return is_proposed and commitment is not None and commitment.takes_commitment(session)
+
+
+def _roles(request: items.AssociateRequest) -> dict[str, Roles]:
+    """The requestor may ask, or answer what we asked: whichever it wants, it may be."""
+    return {uid: roles for uid, roles in request.user_information.roles.items() if uid == COMMITMENT}
 
 
 def _unsupported(request: items.AssociateRequest) -> Rejection | None:
@@ -144,6 +175,7 @@ class _Acceptor(Generic[Session]):
     conversation: Conversation
     contexts: dict[int, tuple[str, str]]
     service: StorageService[Session]
+    commitment: CommitmentService[Session] | None
     session: Session
     max_instance: int
 
@@ -158,6 +190,8 @@ class _Acceptor(Generic[Session]):
                 time.sleep(_ECHO_PAUSE_SECONDS if echoes > _PROMPT_ECHOES else 0)
             elif command.field == C_STORE_RQ and is_storage(self.contexts[context_id][0]):
                 status = self._store(context_id, command, command.message_id)
+            elif command.field in (N_ACTION_RQ, N_EVENT_REPORT_RQ) and self.contexts[context_id][0] == COMMITMENT:
+                status = self._commitment(context_id, command)
             else:
                 raise ProtocolError("a DIMSE service that was not agreed on was asked for")
             self._respond(context_id, command, status)
@@ -181,6 +215,19 @@ class _Acceptor(Generic[Session]):
         except TooLargeError:
             self._respond(context_id, command, OUT_OF_RESOURCES)
             raise
+
+    def _commitment(self, context_id: int, command: Command) -> int:
+        encoded = bytearray()
+        try:
+            if command.has_data_set:
+                for chunk in _bounded(self.conversation.receive_data_set(context_id), MOST_COMMITMENT_BYTES):
+                    encoded += chunk
+        except TooLargeError:
+            self._respond(context_id, command, RESOURCE_LIMITATION)
+            raise
+        if self.commitment is None:
+            raise ProtocolError("storage commitment was spoken of and not agreed on")
+        return answer_to(command, bytes(encoded), self.contexts[context_id][1], self.commitment, self.session)
 
     def _target(self, context_id: int, command: Command, message_id: int) -> StoreSink | int:
         class_uid, instance_uid = command.affected_sop_class_uid, command.affected_sop_instance_uid
@@ -241,4 +288,5 @@ def _without_bad_uids(command: Command) -> Command:
         status=None,
         affected_sop_class_uid=class_uid if is_uid(class_uid) else None,
         affected_sop_instance_uid=instance_uid if is_uid(instance_uid) else None,
+        type_id=command.type_id,
     )

@@ -5,7 +5,7 @@ Source: PS3.8 9.2 (states), PS3.4 Annex A and B (Verification, Storage), PS3.7 9
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,9 +13,9 @@ from typing import Self
 from shared.dimse import codec, items
 from shared.dimse.commands import C_ECHO_RSP, C_STORE_RSP, Command, echo_request, store_request
 from shared.dimse.conversation import Conversation, abort
-from shared.dimse.items import MOST_CONTEXTS, ProposedContext
+from shared.dimse.items import MOST_CONTEXTS, ProposedContext, Roles
 from shared.dimse.negotiation import DEFLATED
-from shared.dimse.terms import OUR_MAX_PDU, VERIFICATION, Rejection, Timeouts, is_conformant_uid
+from shared.dimse.terms import OUR_MAX_PDU, VERIFICATION, Rejection, Timeouts
 from shared.dimse.tls import TlsPeer
 from shared.dimse.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, RELEASE_RP, RELEASE_RQ, Piece, Wire
 from shared.errors import (
@@ -26,6 +26,7 @@ from shared.errors import (
     ProtocolError,
     StorageError,
 )
+from shared.uids import is_conformant_uid
 
 # Small, so that the peer receives one while we read the next.
 _BLOCK = 64 << 10
@@ -157,6 +158,17 @@ class Association:
                 return
             self._conversation.send([codec.release_response()])
 
+    def speaks(self, seconds: float) -> bool:
+        """Whether the peer says something of its own accord, or closes, within so many seconds."""
+        return self._conversation.wire.speaks(seconds)
+
+    def answer_release(self) -> None:
+        """The peer asked for release: grant it, and close."""
+        if not self._over:
+            self._over = True
+            self._conversation.send([codec.release_response()])
+            self._conversation.wire.close()
+
     def ask(self) -> tuple[Conversation, int]:
         """The conversation, and a message id for one more request."""
         return self._conversation, self._next_message_id()
@@ -224,6 +236,7 @@ def request(
     contexts: Sequence[tuple[str, Sequence[str]]],
     timeouts: Timeouts | None = None,
     tls: TlsPeer | None = None,
+    as_scp_of: Collection[str] = (),
 ) -> Association:
     """Ask a peer for an association.
 
@@ -236,22 +249,27 @@ def request(
             PS3.5 9.1 does not allow are left out.
         timeouts: how long to wait; the defaults when None.
         tls: whom its certificate must show, and ours; None for a plain connection.
+        as_scp_of: SOP classes of which we are to be the SCP, and not the SCU (PS3.7 D.3.3.4).
 
     Raises:
         PeerUnreachableError: no connection, or no TLS with the right peer.
         PeerRejectedError: A-ASSOCIATE-RJ.
         PeerAbortedError: A-ABORT, or the connection was lost.
         PeerTimeoutError: silent or too slow.
-        ProtocolError: something else came, or there was nothing to propose.
+        ProtocolError: something else came, or there was nothing to propose, or we are not to be the SCP.
     """
     timeouts = timeouts or Timeouts()
     proposed = _proposed(contexts)
     wire = _wire(host, port, timeouts, tls)
     try:
-        rq = codec.associate_request(calling_ae_title, called_ae_title, proposed, OUR_MAX_PDU)
+        roles = dict.fromkeys(as_scp_of, Roles(scu=False, scp=True))
+        rq = codec.associate_request(calling_ae_title, called_ae_title, proposed, OUR_MAX_PDU, roles)
         wire.send([rq], stall_seconds=timeouts.associate)
         answer = items.walk_answer(_answer(wire, timeouts.associate))
         accepted = _accepted(proposed, answer)
+        # Some peers do not answer what they were asked about roles; those that do must not refuse it.
+        if any(uid in answer.roles and not answer.roles[uid].scp for uid in as_scp_of):
+            raise ProtocolError("the peer does not let us be the SCP of what is to be said")
     except BaseException as error:
         abort(wire, error)
         raise

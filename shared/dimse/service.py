@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 from shared.dimse.terms import Proposal, Rejection
 
 Session = TypeVar("Session")
+Session_contra = TypeVar("Session_contra", contravariant=True)
 
 
 class StoreSink(Protocol):

@@ -3,7 +3,6 @@
 No I/O, no clock, no globals.
 """
 
-import re
 from dataclasses import dataclass
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -12,9 +11,6 @@ IMPLEMENTATION_CLASS_UID = "2.25.275182458763214808819071100322544695201"
 IMPLEMENTATION_VERSION_NAME = "DCMRELAY_1"
 OUR_MAX_PDU = 131072
 """What we say we take, in bytes; the largest PDU we send whatever a peer would take."""
-
-_UID = re.compile(r"[0-9.]{1,64}")
-_CONFORMANT_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +89,3 @@ _REASONS = {
     (3, 1): "temporary congestion",
     (3, 2): "local limit exceeded",
 }
-
-
-def is_uid(text: str | None) -> bool:
-    """Whether a text can be a UID at all: 1 to 64 digits and dots (PS3.5 9.1, leading zeros let pass)."""
-    return text is not None and _UID.fullmatch(text) is not None
-
-
-def is_conformant_uid(text: str) -> bool:
-    """Whether a UID follows PS3.5 9.1 to the letter: components without leading zeros, none empty."""
-    return len(text) <= 64 and _CONFORMANT_UID.fullmatch(text) is not None

@@ -156,6 +156,11 @@ class Wire:
         self._poll.register(self._sock, select.POLLIN)
         return self._begin == self._end and not self._poll.poll(0)
 
+    def speaks(self, seconds: float) -> bool:
+        """Whether the peer says something, or closes, within so many seconds; nothing is read."""
+        self._poll.register(self._sock, select.POLLIN)
+        return self._begin != self._end or bool(self._poll.poll(seconds * 1000))
+
     def stop(self) -> None:
         """Let the thread that uses this connection find it ended at its next read; callable from any thread."""
         self._stopped = True

@@ -67,6 +67,19 @@ class StudyFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyHandedOver(Event):
+    """A study was left for the next candidate of its route; the old one may have some of it."""
+
+    routing_key: ClassVar[str] = "study.handed_over"
+    route: str
+    destination: str
+    to: str
+    delivered: int
+    in_doubt: int
+    instances: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyReplayed(Event):
     """A person let a dead letter go on."""
 

@@ -36,7 +36,7 @@ def accounts_of_part(spool: Spool, part_id: str, since: int = 0) -> list[Account
             raise ValueError(f"what part {part_id} is cannot be read")
         accounts[0].update(_of_part(part, manifest))
     for account in accounts:
-        if account["status"] == "final":
+        if account["status"] == "final" or account.get("outcome"):
             decision = spool.read_json(f"parts/{part_id}/decision.json") or {}
             account.update({"routes": list(decision.get("routes", ())), "deliveries": _decided(spool, part_id)})
     return accounts

@@ -29,6 +29,7 @@ class Order:
         optional: never delays or fails the study.
         urgent: overtakes routine work to the same destination.
         again: 0 for what the router decided; counts the times a person ordered it once more.
+        one_of: its destination is one of several candidates, and another may get the study instead.
         excluded: indexes, in the manifest, of instances that never go to this destination.
     """
 
@@ -42,6 +43,7 @@ class Order:
     optional: bool = False
     urgent: bool = False
     again: int = 0
+    one_of: bool = False
     excluded: tuple[int, ...] = ()
 
     @property
@@ -101,8 +103,18 @@ def _ordered(content: Mapping[str, Any]) -> Ordered:
     return Ordered(order=order_from_json(content["order"]), elsewhere=content["elsewhere"], due=due)
 
 
-def create_delivery(spool: Spool, order: Order, config: str, *, ordered: Ordered | None = None) -> None:
-    """Make a delivery unless it is there: first the marker that a sweep finds, then the unit, whole."""
+def create_delivery(
+    spool: Spool, order: Order, config: str, *, ordered: Ordered | None = None, moved_from: str = ""
+) -> None:
+    """Make a delivery unless it is there: first the marker that a sweep finds, then the unit, whole.
+
+    Args:
+        spool: the spool.
+        order: what it is.
+        config: hash of the configuration in force.
+        ordered: when it is due, and what of it is elsewhere.
+        moved_from: name of the candidate that it was handed over from.
+    """
     if spool.deliveries.newest(order.id) is not None:
         return
     spool.store.put_new(marker(order.id), b"")
@@ -110,6 +122,8 @@ def create_delivery(spool: Spool, order: Order, config: str, *, ordered: Ordered
     state = State(n=0, stage=stage, status="waiting", at=spool.now(), config=config)
     if ordered is not None:
         state = replace(state, due=ordered.due, facts={"elsewhere": ordered.elsewhere} if ordered.elsewhere else {})
+    if moved_from:
+        state = replace(state, facts={**state.facts, "moved_from": moved_from})
     spool.deliveries.create(order.id, order_to_json(order), state)
 
 

@@ -1,6 +1,7 @@
 """Pins: the choice made for a study on a route, which its later parts follow.
 
 pins/<study>/<route>/<epoch>.json    the highest epoch is in force
+pins/<study>/<route>/<part>          of a route that chooses: that it gave its candidates this part
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from shared.config.rewriting import Edit
 from shared.forms import Form, hashed_id
 from shared.spool.spool import Spool
 
+_RECORD = ".json"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -22,6 +25,7 @@ class Choice:
     identity: str
     form: Form
     optional: bool = False
+    one_of: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,7 @@ class Pin:
         urgent: the route's priority.
         config: hash of the configuration it was made under.
         tried: destinations of the epochs that this one was handed over from; none of them gets the study again.
+        why: of a hand-over, with what the old candidate has; without patient data.
     """
 
     route: str
@@ -45,6 +50,7 @@ class Pin:
     urgent: bool
     config: str
     tried: tuple[str, ...] = ()
+    why: str = ""
 
 
 def keep_profile(spool: Spool, profile: Profile) -> None:
@@ -102,7 +108,7 @@ def put_pin(spool: Spool, folder: str, pin: Pin, follow: timedelta = timedelta(0
     return _put(spool, f"{folder}/{pin.route}/{epoch:06}.json", replace(pin, epoch=epoch))
 
 
-def handed_over(before: Pin, old: str, choice: Choice, *, made_at: datetime, config: str) -> Pin:
+def handed_over(before: Pin, old: str, choice: Choice, *, made_at: datetime, config: str, why: str = "") -> Pin:
     """The next epoch of a pin, with another candidate in the place of one; the route's other choices stay.
 
     Args:
@@ -111,6 +117,7 @@ def handed_over(before: Pin, old: str, choice: Choice, *, made_at: datetime, con
         choice: the candidate that gets it now.
         made_at: when.
         config: hash of the configuration it is made under.
+        why: for people, with what the old candidate has.
     """
     return replace(
         before,
@@ -119,12 +126,31 @@ def handed_over(before: Pin, old: str, choice: Choice, *, made_at: datetime, con
         choices=tuple(choice if it.destination == old else it for it in before.choices),
         config=config,
         tried=(*before.tried, old),
+        why=why,
     )
 
 
 def put_handed_over(spool: Spool, folder: str, pin: Pin) -> Pin:
     """Pin what `handed_over` made; returns the pin of that epoch that stands, ours or the one that was faster."""
     return _put(spool, f"{folder}/{pin.route}/{pin.epoch:06}.json", pin)
+
+
+def note_part(spool: Spool, folder: str, route: str, part_id: str) -> None:
+    """Note that a route gave a part of the study to one of its candidates; before anything is sent."""
+    spool.store.put_new(f"{folder}/{route}/{part_id}", b"")
+
+
+def noted_parts(spool: Spool, folder: str, route: str) -> list[str]:
+    """The parts of a study that a route gave to one of its candidates."""
+    return [name for name in spool.store.list(f"{folder}/{route}") if not name.endswith(_RECORD)]
+
+
+def newest_pin(spool: Spool, folder: str, route: str, epoch: int | None = None) -> Pin | None:
+    """The pin of the highest epoch, also when `follow` has passed; or that of one epoch."""
+    if epoch is None:
+        return _newest(spool, folder, route)
+    content = spool.read_json(f"{folder}/{route}/{epoch:06}{_RECORD}")
+    return None if content is None else _pin(content)
 
 
 def _put(spool: Spool, name: str, pin: Pin) -> Pin:
@@ -134,7 +160,7 @@ def _put(spool: Spool, name: str, pin: Pin) -> Pin:
 
 
 def _newest(spool: Spool, folder: str, route: str) -> Pin | None:
-    epochs = spool.store.list(f"{folder}/{route}")
+    epochs = [name for name in spool.store.list(f"{folder}/{route}") if name.endswith(_RECORD)]
     content = spool.read_json(f"{folder}/{route}/{epochs[-1]}") if epochs else None
     return None if content is None else _pin(content)
 

@@ -31,16 +31,20 @@ class Spool:
         store: names and bytes.
         parts: units at stage `route`.
         deliveries: units at stages `render` and `send`.
+        commitments: units at stage `commit`.
     """
 
     def __init__(self, root: Path, *, clock: Clock = utc_now, step: Step = lambda _: None) -> None:
         self.store = Store(root, step)
         self.parts = Units(self.store, "parts")
         self.deliveries = Units(self.store, "deliveries")
+        self.commitments = Units(self.store, "commitments")
         self.now = clock
 
     def units(self, unit: str) -> Units:
         """The series that a unit's id belongs to, by its first letter."""
+        if unit.startswith("c"):
+            return self.commitments
         return self.parts if unit.startswith("p") else self.deliveries
 
     def put_json(self, name: str, content: Mapping[str, Any]) -> bool:

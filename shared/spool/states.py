@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from shared.errors import DeadLetterClass
-from shared.outcomes import Done, Held, Later, Next, Outcome, Paused
+from shared.outcomes import Done, Held, Later, Next, Outcome, Paused, Watched
 
 Status = Literal["waiting", "working", "held", "final"]
+# A delivery at this stage is nobody's to work on: the router decides whether another candidate gets the study.
+HAND_OVER = "hand_over"
 _TIMES = ("at", "due", "since", "lease")
 
 
@@ -18,7 +20,7 @@ class State:
 
     Args:
         n: number of the record, from 0.
-        stage: `route` (a part), `render`, `send`, `verify` (a delivery).
+        stage: `route` (a part), `render`, `send`, `verify`, `hand_over` (a delivery).
         status: `waiting` for a worker, `working`, `held` for a person (a dead letter), `final`.
         at: when the record was written.
         due: a waiting unit is not to be worked on before.
@@ -30,7 +32,7 @@ class State:
         reason: why it waits or is held, without patient data.
         dead_letter_class: of a held unit.
         config: hash of the configuration in force for it.
-        outcome: what became of it, when final.
+        outcome: what became of it, when final; a part that is `routed` and waits is looked at again when due.
         facts: what this record adds: progress of a slice, counts; merged over all records in `Units.facts`.
         by: who made this record, when a person did: replayed, discarded, made urgent, ordered more, ...
         urgent: a person let it overtake routine work to the same destination.
@@ -120,6 +122,10 @@ def settled(state: State, outcome: Outcome, *, now: datetime, retry: Retry, jitt
         case Paused(reason, until):
             since = state.since + (until - now) if state.tries and state.since else None
             return replace(free, status="waiting", due=until, reason=reason, since=since, facts={"paused": True})
+        case Watched(outcome=word, until=until, reason=reason, alert=alert):
+            facts = {"alert": True} if alert else {}
+            watched = replace(free, status="waiting", tries=0, faults=0, since=None, dead_letter_class=None)
+            return replace(watched, outcome=word, due=until, reason=reason, facts=facts)
         case Later(reason, given_up) if state.since is not None and now - state.since >= retry.give_up:
             held = given_up or Held(reason, "unreachable")
             word = held.dead_letter_class
@@ -197,6 +203,62 @@ def moved(
     """
     final = replace(state, n=state.n + 1, status="final", at=now, due=None, by=by)
     return replace(final, outcome=outcome, reason=why, facts={"elsewhere": dict.fromkeys(missing, to)})
+
+
+def fenced(state: State, *, now: datetime) -> State:
+    """The record that takes a delivery from whoever works on it, while the router decides who gets the study."""
+    free = replace(state, n=state.n + 1, status="waiting", at=now, due=None, owner="", lease=None, by="")
+    return replace(free, stage=HAND_OVER, dead_letter_class=None, facts={"fenced_at": state.stage})
+
+
+def unfenced(state: State, stage: str, *, now: datetime, due: datetime | None = None, why: str = "") -> State:
+    """The record of a delivery that stays where it was, to be worked on at once or when due.
+
+    Args:
+        state: the newest record; a delivery that is put off need not be fenced.
+        stage: where it goes on.
+        now: the time.
+        due: nobody may take it before.
+        why: for people.
+    """
+    free = replace(state, n=state.n + 1, status="waiting", at=now, due=due, owner="", lease=None, by="")
+    facts = {"put_off": True} if due else {}
+    return replace(free, stage=stage, since=None if due else state.since, reason=why or state.reason, facts=facts)
+
+
+def asked(state: State, stage: str, *, now: datetime, why: str) -> State:
+    """The record of a delivery whose route asks a person before another candidate gets the study."""
+    free = replace(state, n=state.n + 1, status="held", at=now, due=None, owner="", lease=None, by="", stage=stage)
+    return replace(free, reason=why, dead_letter_class="policy", facts={"asked": True})
+
+
+def handed_over(
+    state: State, stage: str, *, now: datetime, why: str, to: str, by: str, missing: Iterable[str]
+) -> State:
+    """The final record of a delivery whose study another candidate gets.
+
+    Args:
+        state: the newest record.
+        stage: where it stopped.
+        now: the time.
+        why: with what the old candidate has.
+        to: name of the destination that gets it.
+        by: id of the delivery that goes on.
+        missing: indices of the instances that were not delivered.
+    """
+    final = moved(state, now=now, by="", why=why, outcome="handed_over", to=by, missing=missing)
+    free = replace(final, stage=stage, owner="", lease=None, dead_letter_class=None)
+    return replace(free, facts={**final.facts, "moved_to": to})
+
+
+def looked_at(state: State, *, now: datetime) -> State:
+    """The record of a watched part that is to be looked at now."""
+    return replace(state, n=state.n + 1, at=now, due=None, facts={}, by="")
+
+
+def watched_out(state: State, *, now: datetime) -> State:
+    """The final record of a watched part of which everything was delivered or given up."""
+    return replace(state, n=state.n + 1, status="final", at=now, due=None, reason="", facts={}, by="")
 
 
 def reopened(state: State, *, now: datetime, by: str, why: str, config: str, orders: Mapping[str, Any]) -> State:

@@ -70,8 +70,9 @@ class Units:
         newest = self._read(unit, numbers[-1])
         if status not in (None, newest["status"]):
             return None
-        first, state = self._read(unit, numbers[0]), from_json(newest)
-        return Unit(id=unit, order=first["order"], state=state, made_at=from_json(first).at, facts={})
+        first = newest if len(numbers) == 1 else self._read(unit, numbers[0])
+        made_at = datetime.fromisoformat(first["at"])
+        return Unit(id=unit, order=first["order"], state=from_json(newest), made_at=made_at, facts={})
 
     def history(self, unit: str, since: int = 0) -> list[State]:
         """All records, or those from number `since` on, oldest first: the unit's story."""
@@ -91,6 +92,10 @@ class Units:
         """
         if not self._put(unit, to_json(state), state.n):
             raise SupersededError(f"record {state.n} of {unit} was written by somebody else")
+
+    def is_newest(self, unit: str, n: int) -> bool:
+        """Whether no record follows number `n`."""
+        return not self._store.path(f"{self.folder}/{unit}/{n + 1:08}.json").exists()
 
     def ids(self) -> list[str]:
         """All units there are, finished ones too; for people, never for a sweep."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from shared.errors import HandedBackError
+from shared.errors import HandedBackError, SupersededError
 from shared.spool import states
 from shared.spool.spool import Spool
 from shared.spool.states import State
@@ -46,9 +46,12 @@ class Claim:
 
         Raises:
             HandedBackError: the process was told to stop.
+            SupersededError: the unit is somebody else's now.
         """
         if self._stopping.is_set():
             raise HandedBackError("the worker was told to stop")
+        if not self._spool.units(self.id).is_newest(self.id, self.state.n):
+            raise SupersededError(f"{self.id} is somebody else's now")
 
     def append(self, state: State) -> None:
         """Write the unit's next record. Raises as `record` does."""

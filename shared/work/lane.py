@@ -7,13 +7,13 @@ from datetime import timedelta
 import structlog
 
 from shared.broker import Consumer, Delivered, Publisher, elects, topology
-from shared.errors import BrokerError, DcmrelayError, StorageError
+from shared.errors import BrokerError, DcmrelayError
 from shared.messages import decode_bell
 from shared.service import Service, stop_by_force
 from shared.spool.states import Retry
 from shared.work.loop import serve
 from shared.work.said import ring_of
-from shared.work.turns import UNREADABLE, Turns
+from shared.work.turns import UNREADABLE, Picks, Turns
 from shared.work.worker import Handle, Worker
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ class Lane:
         is_bell: see `serve`.
         lost: called when the consuming connection broke.
         workers: how many units are worked on at the same time.
-        subject: of a unit, by its id; those with the same one are worked on one after another.
+        picks: knows what waits and what goes first; None: each bell is answered with the unit it is about.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Lane:
         is_bell: Callable[[Delivered], bool] = lambda _: True,
         lost: Callable[[], None] = lambda: None,
         workers: int = 1,
-        subject: Callable[[str], str] = lambda _: "",
+        picks: Picks | None = None,
     ) -> None:
         table, url = topology(service.destinations), service.broker_url()
         self._service, self._is_bell = service, is_bell
         self.publisher = Publisher(url, table, name)
         self.consumer = Consumer(url, table, queues, name=name, lost=lost, let_go=self._let_go, workers=workers)
         self.workers = [Worker(service.spool, handle, retry, service.stopping) for _ in range(workers)]
-        self._turns = Turns(subject if workers > 1 else lambda _: "")
+        self._turns = Turns(picks, workers)
 
     def run(self) -> None:
         """Serve until told to stop.
@@ -76,6 +76,10 @@ class Lane:
             if link.failed is not None:
                 raise link.failed
 
+    def gives_way(self) -> bool:
+        """Whether a worker on something routine is to stop where it is, because something urgent came."""
+        return self._turns.gives_way(self.consumer.urgent_at_hand())
+
     def _serve(self, worker: Worker) -> None:
         serve(self.consumer, self.publisher, worker, self._turns, is_bell=self._is_bell)
 
@@ -91,7 +95,7 @@ class Lane:
         try:
             if not elects(delivered.queue):
                 self._postpone(delivered)
-        except (BrokerError, StorageError, *UNREADABLE):
+        except (BrokerError, *UNREADABLE):
             return False
         return True
 

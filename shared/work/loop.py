@@ -13,7 +13,7 @@ from shared.broker import Consumer, Delivered, Publisher
 from shared.errors import BrokerError, StorageError, where
 from shared.messages import decode_bell
 from shared.work.said import Said
-from shared.work.turns import UNREADABLE, Turns
+from shared.work.turns import UNREADABLE, Turn, Turns
 from shared.work.worker import Worker
 
 log = structlog.get_logger()
@@ -38,18 +38,18 @@ def serve(
         is_bell: called first; False when a message was none for the worker, and was dealt with.
     """
     while not worker.stopping.is_set() and not (consumer.link.failed or publisher.link.failed):
-        delivered, subject = _next(consumer, worker, turns)
-        if delivered is None:
+        turn = _next(consumer, worker, turns)
+        if turn is None:
             continue
         try:
-            if is_bell(delivered):
-                _answer(publisher, worker, delivered)
+            if is_bell(turn.message):
+                _answer(publisher, worker, turn)
         except RetryError:
             return
         finally:
-            for waiting in turns.end(subject):
+            for waiting in turns.end(turn):
                 consumer.again(waiting)
-        consumer.acknowledge(delivered)
+        consumer.acknowledge(turn.message)
 
 
 def publish(publisher: Publisher, words: Said, caused_by: str = "") -> None:
@@ -78,17 +78,16 @@ def insistently(stopping: threading.Event, act: Callable[[], R]) -> R:
     )(act)
 
 
-def _next(consumer: Consumer, worker: Worker, turns: Turns) -> tuple[Delivered | None, str]:
-    """The next message that may be answered now, and its subject; one worker at a time looks, so none overtakes."""
+def _next(consumer: Consumer, worker: Worker, turns: Turns) -> Turn | None:
+    """The next message that may be answered now; one worker at a time looks, so none overtakes."""
     with turns.looking:
-        delivered = None if worker.stopping.is_set() else consumer.get(seconds=0.5)
-        if delivered is None:
-            return None, ""
-        subject = turns.subject(delivered)
-        return (delivered if turns.begin(subject, delivered) else None), subject
+        if worker.stopping.is_set():
+            return None
+        return turns.next(consumer.get(seconds=0.5))
 
 
-def _answer(publisher: Publisher, worker: Worker, delivered: Delivered) -> None:
+def _answer(publisher: Publisher, worker: Worker, turn: Turn) -> None:
+    delivered, redelivered = turn.message, turn.message.redelivered
     try:
         bell = decode_bell(delivered.body)
     except ValueError as error:
@@ -96,8 +95,10 @@ def _answer(publisher: Publisher, worker: Worker, delivered: Delivered) -> None:
         metrics.UNREADABLE.inc()
         insistently(worker.stopping, lambda: publisher.set_aside(delivered.body))
         return
+    if turn.picked is not None:
+        bell, redelivered = turn.picked.bell, False
     try:
-        words = insistently(worker.stopping, lambda: worker.look(bell, redelivered=delivered.redelivered))
+        words = insistently(worker.stopping, lambda: worker.look(bell, redelivered=redelivered))
     except UNREADABLE as error:
         log.error("unreadable_record", unit=bell.unit, error=type(error).__name__, at=where(error))
         return

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.messages import Bell, Event, Ring, StudyDelivered, StudyFailed, StudyRouted
-from shared.outcomes import Done, Outcome
+from shared.outcomes import Done, Outcome, Watched
 from shared.spool.deliveries import routing_key
 from shared.spool.states import State
 from shared.spool.units import Unit
@@ -49,6 +49,10 @@ def said(claim: Claim, state: State, outcome: Outcome | str | None) -> Said:
     """What a settling record makes known: the next bell, a pointer to a dead letter, facts."""
     part, unit = journey_of(claim), Bell(unit=claim.id, n=state.n)
     destination = str(claim.order.get("destination", ""))
+    if isinstance(outcome, Watched):
+        rings = (*outcome.rings, ring_of(claim, state, outcome.until - state.at))
+        routed = StudyRouted(id=claim.id, n=state.n, part=part, deliveries=len(outcome.rings))
+        return Said(rings=rings, events=(*outcome.events, routed), unit=unit, journey=part)
     if state.status == "waiting":
         wait = timedelta(0) if state.due is None else state.due - state.at
         return Said(rings=(ring_of(claim, state, wait),), unit=unit, journey=part)

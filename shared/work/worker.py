@@ -70,7 +70,7 @@ class Worker:
             What to publish before the bell is acknowledged; nothing when it was stale.
         """
         unit = self.spool.units(bell.unit).load(bell.unit)
-        if unit is None or unit.state.status in ("held", "final"):
+        if unit is None or unit.state.status in ("held", "final") or unit.state.stage == states.HAND_OVER:
             return Said()
         abandoned = self.spool.is_abandoned(unit.state)
         if unit.state.n != bell.n and not redelivered and not abandoned:

@@ -145,7 +145,12 @@ class Bench:
         )
 
     def delivery(
-        self, part: str, destination: str = "archive", form: Form = RECEIVED, excluded: tuple[int, ...] = ()
+        self,
+        part: str,
+        destination: str = "archive",
+        form: Form = RECEIVED,
+        excluded: tuple[int, ...] = (),
+        source: str = "ct-1",
     ) -> str:
         """A delivery of a part, as the router would have made it; its id."""
         found = self.config.destination(destination)
@@ -157,7 +162,7 @@ class Bench:
             identity=found.identity,
             calling_ae_title="DCMRELAY",
             form=form,
-            source="ct-1",
+            source=source,
             excluded=excluded,
         )
         create_delivery(self.spool, order, self.config.hash)

@@ -14,6 +14,7 @@ from shared.messages import (
     StudyCompleted,
     StudyDelivered,
     StudyFailed,
+    StudyHandedOver,
     StudyReplayed,
     StudyRouted,
     decode_bell,
@@ -59,6 +60,21 @@ GOLDEN: list[tuple[Bell | Event, bytes]] = [
             b'"part":"p0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"}'
         ),
     ),
+    (
+        StudyHandedOver(
+            id=PART,
+            n=4,
+            part=PART,
+            route="outside",
+            destination="day",
+            to="night",
+            delivered=300,
+            in_doubt=1,
+            instances=612,
+        ),
+        b'{"v":1,"event":"study.handed_over","id":"%b","n":4,"part":"%b","route":"outside","destination":"day",'
+        b'"to":"night","delivered":300,"in_doubt":1,"instances":612}' % (PART.encode(), PART.encode()),
+    ),
 ]
 
 
@@ -82,6 +98,7 @@ def test_every_event_has_its_golden_bytes_and_a_key_of_its_own() -> None:
 
 def test_no_message_has_a_field_for_a_name_or_a_path() -> None:
     known = {"id", "n", "part", "source", "instances", "bytes", "deliveries", "destination", "dead_letter_class"}
+    known |= {"route", "to", "delivered", "in_doubt"}
     assert {field.name for kind in Event.__subclasses__() for field in fields(kind)} == known
 
 

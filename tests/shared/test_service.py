@@ -123,8 +123,18 @@ def test_every_problem_of_a_configuration_is_a_line(tmp_path: Path) -> None:
     assert all(line.startswith("dcmrelay test: dcmrelay.toml: ") for line in lines)
 
 
+UNBUILT = """
+[profile.p]
+options = ["clean-pixel-data"]
+[[route]]
+name = "unbuilt"
+to = ["archive"]
+profile = "p"
+"""
+
+
 def test_a_configuration_that_asks_for_what_is_not_built_is_refused(tmp_path: Path) -> None:
-    code, err = ended(tmp_path, "pass", CONFIG.replace("port = 104", 'port = 104\nverify = "storage-commitment"'))
+    code, err = ended(tmp_path, "pass", CONFIG + UNBUILT)
     assert code == 2
     assert "is not built in this version" in err
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = Path(os.environ.get("DCMRELAY_REFERENCE", PROJECT.parent / "shared/reference.toml"))
-_NOT_BUILT = ("[[check]]", "[calendar.")
+_NOT_BUILT = ("[calendar.",)
 
 
 def built_copy(text: str, *, port: int, destinations: dict[str, int]) -> str:

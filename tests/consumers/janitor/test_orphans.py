@@ -11,6 +11,7 @@ from consumers.janitor.sweep import sweep
 from shared import owner
 from shared.forms import rendition_id
 from shared.spool.deliveries import marker
+from shared.spool.known import SERIES, is_as_known, note_series, parts_of_series
 from shared.spool.parts import Part, active_parts, read_part
 from shared.spool.pins import Pin, live_pins, put_pin, study_pins
 from shared.spool.renditions import output_name
@@ -107,6 +108,20 @@ def test_a_pin_goes_when_it_binds_nobody_any_more(spool: Spool) -> None:
     assert found(spool) == {"pin": 1}
     assert {f"pins/{name}" for name in spool.store.list("pins")} == {busy, young, renewed}
     assert live_pins(spool, old, FOLLOW) == {}
+
+
+def test_what_is_known_of_a_study_goes_when_nothing_is_compared_with_it(spool: Spool) -> None:
+    moments = (FOLLOW + GRACE, FOLLOW)
+    for study, ago in zip(("1.1", "1.2"), moments, strict=True):
+        spool_then = Spool(spool.store.root, clock=lambda ago=ago: spool.now() - ago)  # type: ignore[misc]
+        assert is_as_known(spool_then, study, "PatientID", "4711", FOLLOW)
+    part = closed(spool)
+    for one in (part.id, "p" + "0" * 32):
+        note_series(spool, "1.5", one)
+        age(spool, f"{SERIES}/{spool.store.list(SERIES)[0]}/{one}")
+    assert found(spool) == {"known": 2}
+    assert len(spool.store.list("known/studies")) == 1
+    assert parts_of_series(spool, "1.5") == [part.id]
 
 
 def test_a_rendition_that_no_delivery_asks_for_goes(spool: Spool) -> None:

@@ -87,9 +87,9 @@ class Peer:
 
 
 @contextmanager
-def listening(peer: Peer, tls: ssl.SSLContext | None = None) -> Iterator[Peer]:
-    """Serves a peer on a free port of loopback, with TLS or without."""
-    here = [("127.0.0.1", 0)]
+def listening(peer: Peer, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Peer]:
+    """Serves a peer on a free port of loopback or this one, with TLS or without."""
+    here = [("127.0.0.1", port)]
     plain, secured = ([], (here, tls)) if tls else (here, None)
     listener = Listener(plain, peer, tls=secured, max_instance=1 << 32, timeouts=QUICK)
     peer.port = listener.addresses[0][1]

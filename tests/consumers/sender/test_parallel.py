@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,8 @@ def sending(relay: Bench) -> Iterator[None]:
 
 
 def rung(relay: Bench, publisher: Publisher, number: int, study: str, urgent: bool = False) -> str:
-    """A delivery of one instance of a study, with its bell rung."""
+    """A delivery of one instance of a study, a second after the last, with its bell rung."""
+    relay.now += timedelta(seconds=1)
     delivery = relay.delivery(relay.part(data_set(number, study), study=study))
     key = "send.archive" + (".urgent" if urgent else "")
     publisher.ring([Ring(routing_key=key, bell=Bell(unit=delivery, n=0))])

@@ -274,7 +274,7 @@ def test_the_pace_waits_until_the_average_fits() -> None:
             now[0] += timeout or 0
             return False
 
-    pace = Pace(1000.0, Stopping(), monotonic=lambda: now[0])
+    pace = Pace(lambda: 1000.0, Stopping(), monotonic=lambda: now[0])
     pace(500)
     pace(2000)
     now[0] += 60  # nothing to send for a minute saves nothing up
@@ -290,7 +290,7 @@ def test_associations_beside_each_other_share_one_pace() -> None:
             waits.append(timeout)
             return False
 
-    pace = Pace(1000.0, Stopping(), monotonic=lambda: 100.0)
+    pace = Pace(lambda: 1000.0, Stopping(), monotonic=lambda: 100.0)
     associations = [threading.Thread(target=pace, args=(500,)) for _ in range(4)]
     for each in associations:
         each.start()
@@ -301,7 +301,7 @@ def test_associations_beside_each_other_share_one_pace() -> None:
 
 def test_without_a_limit_the_pace_never_waits() -> None:
     begun = time.monotonic()
-    Pace(None, threading.Event())(10**12)
+    Pace(lambda: None, threading.Event())(10**12)
     assert time.monotonic() - begun < 1
 
 

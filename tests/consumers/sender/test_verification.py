@@ -1,5 +1,8 @@
 """A destination is asked whether it has what it answered with success for; one that lies is found out."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,14 +10,20 @@ import pytest
 from pydicom.uid import MRImageStorage
 
 from consumers.sender.verification import KEEPS_NOTHING, ROTTEN
+from producers.ingress.committing import Committing
+from producers.ingress.parts import OpenParts
+from producers.ingress.storing import Storing
 from producers.replay.ring import release
 from producers.replay.show import dead_letters
+from shared.dimse import CommitmentReport, Listener
 from shared.outcomes import Later
 from shared.spool.parts import is_finished
 from shared.spool.states import State
+from shared.spool.verifications import put_report, transaction_uid
 from tests.consumers.bench import Bench, bench, data_set
-from tests.consumers.sender.peer import Peer, after, aimed, listening, sender
-from tests.peers import Orthanc, orthanc, store_scp
+from tests.consumers.sender.peer import QUICK, Peer, after, aimed, listening, sender
+from tests.peers import Orthanc, free_port, orthanc, store_scp
+from tests.support import eventually
 
 C_FIND = 'verify = "c-find"\nverify_within = "10m"'
 LIAR = """
@@ -156,3 +165,78 @@ def test_without_verify_nobody_is_asked(tmp_path: Path, answer: int) -> None:
         [state] = tried(relay, relay.delivery(relay.part(data_set())), 1)
     assert state.status == ("held" if answer else "final")
     assert len(peer.callers) == 1
+
+
+def _commitment(relay: Bench, pacs_port: int) -> None:
+    aimed(relay, pacs_port, 'verify = "storage-commitment"\nverify_within = "10m"')
+
+
+@contextmanager
+def _listener(relay: Bench, port: int) -> Iterator[None]:
+    """Our ingress, which the destination answers at."""
+    listener = Listener(
+        [("127.0.0.1", port)],
+        Storing(relay.spool, relay.config, OpenParts(), "i0"),
+        max_instance=1 << 20,
+        timeouts=QUICK,
+        commitment=Committing(relay.spool, relay.config),
+    )
+    thread = threading.Thread(target=listener.serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        listener.close()
+        thread.join()
+
+
+def _orthanc(folder: Path, port: int, lua: str = "") -> AbstractContextManager[Orthanc]:
+    relay = {"AET": "DCMRELAY", "Host": "127.0.0.1", "Port": port, "AllowStorageCommitment": True}
+    return orthanc(folder, "ARCHIVE", lua=lua, DicomModalities={"relay": relay})
+
+
+def test_orthanc_commits_what_it_has_in_an_association_with_our_listener(tmp_path: Path) -> None:
+    relay, port = bench(tmp_path), free_port()
+    with _orthanc(tmp_path, port) as pacs:
+        _commitment(relay, pacs.port)
+        delivery = relay.delivery(relay.part(data_set(1), data_set(2)))
+        with _listener(relay, port):
+            tried(relay, delivery, 1)
+            state = after(relay, delivery, sender(relay))
+            eventually(lambda: after(relay, delivery, sender(relay)).status == "final" or None)
+        state = relay.spool.deliveries.newest(delivery)
+    assert state is not None
+    assert (state.status, state.outcome) == ("final", "delivered")
+    assert relay.facts(delivery)["verified"] == {"0": "committed", "1": "committed"}
+
+
+def test_what_orthanc_does_not_have_is_found_out_and_taken_back(tmp_path: Path) -> None:
+    relay, port = bench(tmp_path), free_port()
+    _, script = lying(tmp_path)
+    with _orthanc(tmp_path, port, script) as pacs:
+        _commitment(relay, pacs.port)
+        delivery = relay.delivery(relay.part(data_set(1)))
+        with _listener(relay, port):
+            tried(relay, delivery, 2)
+            eventually(lambda: (tmp_path / f"var/spool/deliveries/{delivery}/committed-000001.json").exists() or None)
+            relay.now += timedelta(minutes=10)
+            [held] = tried(relay, delivery, 1)
+    assert (held.status, held.dead_letter_class) == ("held", "refused")
+    assert held.reason == f"1 of 1 instances refused ({KEEPS_NOTHING}); 0 delivered"
+
+
+def test_a_destination_that_takes_no_commitment_is_a_dead_letter_that_says_so(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    with store_scp(tmp_path) as scp:
+        _commitment(relay, scp.port)
+        states = tried(relay, relay.delivery(relay.part(data_set())), 2)
+    assert (states[-1].status, states[-1].reason) == ("held", "destination 'archive' takes no storage commitment")
+
+
+def test_an_answer_to_what_was_not_asked_is_not_kept(tmp_path: Path) -> None:
+    relay = bench(tmp_path)
+    delivery = relay.delivery(relay.part(data_set()))
+    foreign = ("1.2.3", f"2.25.{1 << 128}.1", transaction_uid(delivery, 1), transaction_uid("d" + "0" * 32, 1))
+    reports = [CommitmentReport(transaction_uid=uid) for uid in foreign]
+    assert [put_report(relay.spool, "archive", report) for report in reports] == [False] * 4
+    assert relay.spool.store.list(f"deliveries/{delivery}") == ["00000000.json"]

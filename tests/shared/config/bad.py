@@ -52,6 +52,31 @@ BAD = [
         "profile 'p' key objects.dose: 'dose' is not known here; did you mean 'dose_sr'?",
     ),
     ('[spool]\n"a\\nb" = 1', "[spool] key 'a\\nb': is not known here; known are retention, optional_max, scrub_rate"),
+    # storage commitment
+    (
+        S + 'commitment = { by = "archve" }',
+        "source 's' key commitment.by: destination 'archve' is not configured; did you mean 'archive'?",
+    ),
+    (
+        S + 'commitment = { by = "archive" }' + "\n" + D,
+        "source 's' key commitment.by: no route without a profile brings what 's' sends to 'archive'; add one",
+    ),
+    (
+        S + 'commitment = { by = "d" }\n' + D + "deidentified_only = true",
+        "source 's' key commitment.by: 'd' takes nothing as it was received; name a destination that keeps the originals",
+    ),
+    (
+        S + 'commitment = { by = "archive", at = 1 }\n' + TO,
+        "source 's' key commitment.at: is not known here; known are by, within, port, host, ae_title, tls",
+    ),
+    (
+        S + 'commitment = { by = "archive", tls = { name = "x", ca = "a", key = "k" } }\n' + TO,
+        "source 's' key commitment.tls.certificate: is missing; add it, or remove commitment.tls.key",
+    ),
+    (
+        D + 'verify = "storage-commitment"\ncalling_ae_title = "{source}"',
+        'destination \'d\' key calling_ae_title: cannot be "{source}" with verify = "storage-commitment", as the answer comes to that AE title; write one, or verify = "c-find"',
+    ),
     # names, titles, addresses, times
     (
         D.replace('"d"', '"D_1"'),
@@ -84,6 +109,18 @@ BAD = [
         '[metrics] key listen: \'9400\' is not an address; write host:port, such as "127.0.0.1:11112" or "[::1]:104"',
     ),
     ("[spool]\noptional_max = 20", '[spool] key optional_max: 20 must be text in quotes, such as "20%"'),
+    (
+        D + 'send_during = "office"',
+        "destination 'd' key send_during: calendar 'office' is not configured; no calendar is",
+    ),
+    (
+        D + 'max_rate = [{ rate = "1MB/s", during = "office" }]',
+        "destination 'd' key max_rate[1].during: calendar 'office' is not configured; no calendar is",
+    ),
+    (
+        D + "max_rate = 5",
+        "destination 'd' key max_rate: 5 must be a rate such as \"160Mbit/s\", or a list of { rate, during }",
+    ),
     (
         D + 'max_rate = "fast"',
         "destination 'd' key max_rate: 'fast' is not a rate; write it as \"160Mbit/s\" or \"20MB/s\"",
@@ -125,6 +162,43 @@ BAD = [
     (
         TO + "match = { Modality = [] }",
         "route 'r' key match.Modality: an empty list allows nothing; name what you mean, or leave the key out",
+    ),
+    # checks
+    (
+        '[[check]]\nname = "c"',
+        "check 'c': asks nothing; add require, pattern, values, dates, one_patient_per_study or unchanged",
+    ),
+    (
+        '[[check]]\nname = "c"\nrequire = ["PixelData"]',
+        "check 'c' key require: PixelData has VR OB or OW, which cannot be compared with text; choose another element",
+    ),
+    (
+        '[[check]]\nname = "c"\ndates = ["StudyTime"]',
+        "check 'c' key dates: StudyTime has VR TM, which is no date; name an element of VR DA, such as \"StudyDate\"",
+    ),
+    (
+        '[[check]]\nname = "c"\nvalues = { StationName = "CT-1" }',
+        "check 'c' key values.StationName: 'CT-1' must be a list of texts, such as [\"CT-1\"], or a file, such as \"stations.csv\"",
+    ),
+    (
+        '[[check]]\nname = "c"\nvalues = { StationName = [] }',
+        "check 'c' key values.StationName: an empty list allows nothing; name what you mean, or leave the key out",
+    ),
+    (
+        '[[check]]\nname = "c"\nrequire = ["PatientID"]\nmatch = { instances = "all" }',
+        "check 'c' key match.instances: has no meaning here, a check looks at every instance that its match fits; remove it",
+    ),
+    (
+        '[[check]]\nname = "c"\npattern = { StationName = "^MR" }\nvalues = { StationName = ["CT-1"] }',
+        "check 'c' key pattern.StationName: fits no value that values lists for StationName, so every instance fails; correct one of them",
+    ),
+    (
+        '[[check]]\nname = "c"\nunchanged = ["PatientId"]',
+        "check 'c' key unchanged: 'PatientId' is not a DICOM keyword; did you mean 'PatientID'?",
+    ),
+    (
+        '[[source]]\nname = "s"\nae_title = "S"\non_changed = "drop"',
+        "source 's' key on_changed: 'drop' is not known here; known are 'forward', 'hold'",
     ),
     (
         '[[check]]\nname = "c"\nrequire = ["PatientId"]',
@@ -355,7 +429,7 @@ BAD = [
         "route 'r' key match.source: source 'us' is not configured; configured are 'ct', 'mr'",
     ),
     (
-        '[[check]]\nname = "c"\nmatch = { source = "us*" }',
+        '[[check]]\nname = "c"\nrequire = ["PatientID"]\nmatch = { source = "us*" }',
         "check 'c' key match.source: source 'us*' is not configured; configured are 'ct', 'mr'",
     ),
     (S.replace('"s"', '"ct"'), "source 'ct' key name: 'ct' is used 2 times; names must differ"),

@@ -158,9 +158,6 @@ def test_everything_unbuilt_in_the_full_example_is_named() -> None:
     ]
     assert unbuilt == [
         "[[notify]]:",
-        "check 'identified':",
-        "destination 'reader' key verify: \"storage-commitment\"",
-        "route 'by-the-clock' key one_of:",
         "profile 'outside' key objects.structured_report: \"send\"",
     ]
 

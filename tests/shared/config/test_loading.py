@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.config import Address, Config, find, load, parse
+from shared.config.peers import RateDuring
 from shared.errors import ConfigError
 from tests.shared.config.examples import FOLDER, FULL, ROUTE, SMALL, small
 
@@ -34,7 +35,11 @@ def test_every_section_of_the_full_example_arrives(full: Config) -> None:
 def test_a_destination_arrives_with_its_limits(full: Config) -> None:
     reader = full.destination("reader")
     assert reader is not None
-    assert (reader.host, reader.port, reader.max_rate) == ("fd00:20::7", 11112, 1e6)
+    assert (reader.host, reader.port, reader.max_rate) == (
+        "fd00:20::7",
+        11112,
+        (RateDuring.model_validate({"rate": "8Mbit/s"}),),
+    )
     assert (reader.max_associations, reader.keep_open) == (3, timedelta(seconds=30))
     assert reader.retry.give_up == timedelta(days=10)
     assert reader.tls is not None
@@ -113,7 +118,7 @@ def test_a_destinations_identity_is_who_it_is_and_not_how_it_is_treated() -> Non
     before = small().destinations[0]
     faster = small(ROUTE.replace('name = "plain"', 'name = "other"')).destinations[0]
     moved = before.model_copy(update={"port": 4242})
-    limited = before.model_copy(update={"max_rate": 1.0})
+    limited = before.model_copy(update={"max_rate": (RateDuring.model_validate({"rate": "1B/s"}),)})
     assert len(before.identity) == 16
     assert before.identity == faster.identity == limited.identity != moved.identity
 

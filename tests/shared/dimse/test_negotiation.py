@@ -15,8 +15,8 @@ from shared.dimse.terms import (
     TEMPORARY_CONGESTION,
     VERIFICATION,
     Rejection,
-    is_conformant_uid,
 )
+from shared.uids import is_conformant_uid
 
 DICOM = "1.2.840.10008."
 IMPLICIT, EXPLICIT, DEFLATED, BIG = (DICOM + it for it in ("1.2", "1.2.1", "1.2.1.99", "1.2.2"))

@@ -5,7 +5,8 @@ from tests.shared.editing.test_engine import after, edit, with_requests
 def test_what_an_edit_changed_is_listed_element_by_element_and_nothing_else() -> None:
     before = with_requests()
     made = edit(
-        'set = { StationName = "S", RequestAttributesSequence.RequestedProcedureID = "ZZ" }\nremove = ["PatientComments"]'
+        'set = { StationName = "S", RequestAttributesSequence.RequestedProcedureID = "ZZ" }\n'
+        'remove = ["PatientComments"]'
     )
     station, comments, first, second = changes(before, after(before, made))
     assert station == Change(path="(0008,1010)", keyword="StationName", vr="SH", old=None, new="S")

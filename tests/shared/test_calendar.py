@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.router.calendar import ALWAYS, changes, hours, hours_on, next_opening
+from shared.calendar import ALWAYS, changes, hours, hours_on, next_opening, open_between
 from shared.config.coverage import open_minutes
 from shared.config.rules import Calendar
 from shared.config.windows import Window, parse_window
@@ -164,3 +164,21 @@ def test_between_two_changes_nothing_changes(one: Calendar, minutes: int, name: 
         now = hours(one, moment, zone).is_open
         assert now is before or moment in turns
         before, moment = now, moment + MINUTE
+
+
+@given(
+    start=st.integers(0, 729 * 1440),
+    minutes=st.integers(0, 3000),
+    zone=st.sampled_from(ZONES),
+)
+@settings(max_examples=40)
+def test_the_time_a_calendar_is_open_is_the_sum_of_its_open_minutes(start: int, minutes: int, zone: str) -> None:
+    since, there = FROM + start * MINUTE, ZoneInfo(zone)
+    until = since + minutes * MINUTE
+    counted = sum(hours(MIXED, since + n * MINUTE, there).is_open for n in range(minutes))
+    assert open_between(MIXED, since, until, there) == counted * MINUTE
+
+
+def test_without_a_calendar_all_time_is_open_and_none_between_a_moment_and_an_earlier_one() -> None:
+    assert open_between(None, FROM, UNTIL, LISBON) == UNTIL - FROM
+    assert open_between(None, UNTIL, FROM, LISBON) == open_between(MIXED, UNTIL, FROM, LISBON) == timedelta(0)

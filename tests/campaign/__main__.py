@@ -1,0 +1,91 @@
+"""`python -m tests.campaign run|report`: runs trials until the time is up, one line each; makes the table of them."""
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.campaign.report import table
+from tests.campaign.site import campaign_broker
+from tests.campaign.trials import MANY, Row, trial
+
+DEFAULT = Path("var/campaign.jsonl")
+# What the whole campaign shall hold, in trials of each kind; a run takes the kind that is furthest behind.
+WANTED = {
+    "kills": 25, "all-at-once": 6, "syscalls": 10, "broker-killed": 3, "broker-erased": 5, "connections": 3,
+    "queues": 3,
+    "alarms": 3, "disk-full": 5, "destinations": 5, "clock": 3, "zombies": 3, "power": 9, "power-control": 2,
+}  # fmt: skip
+
+
+def rows_of(results: Path) -> list[Row]:
+    """The lines of a results file; a last one that was cut off is left out."""
+    if not results.exists():
+        return []
+    rows = []
+    for line in results.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+def main() -> int:
+    """Exit code 1 when a trial of this run lost, damaged or misdirected anything, or did not come to rest."""
+    asked = _arguments()
+    if asked.command == "report":
+        print(table(rows_of(asked.results)))
+        return 0
+    asked.results.parent.mkdir(parents=True, exist_ok=True)
+    until, bad = time.monotonic() + asked.minutes * 60, 0
+    kinds = asked.kinds.split(",") if asked.kinds else list(WANTED)
+    with campaign_broker() as broker:
+        while time.monotonic() < until:
+            done = Counter(row["kind"] for row in rows_of(asked.results) if "failed" not in row)
+            left = [kind for kind in kinds if done[kind] < (asked.trials or WANTED[kind])]
+            if not left:
+                break
+            kind = min(left, key=lambda it: (done[it] / WANTED[it], it))
+            broker.start()
+            row = trial(kind, asked.seed or random.SystemRandom().randrange(1 << 31), broker, asked.many)
+            with asked.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(json.dumps(row), flush=True)
+            bad += is_bad(row)
+            if bad >= 20:
+                break
+    return 1 if bad else 0
+
+
+def is_bad(row: Row) -> bool:
+    """Whether a trial found something that must never be."""
+    if row["kind"] == "power-control":
+        return "failed" in row
+    counts = ("lost", "corrupt", "wrong_form", "wrong_place", "manual")
+    faults = row.get("faults", {})
+    return (
+        "failed" in row or any(row[it] for it in counts) or any(faults.get(f"image_{it}") for it in ("lost", "damaged"))
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.campaign")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run")
+    run.add_argument("results", nargs="?", type=Path, default=DEFAULT)
+    run.add_argument("--minutes", type=float, default=45)
+    run.add_argument("--kinds", default="", help=f"of {','.join(MANY)}")
+    run.add_argument("--trials", type=int, default=0, help="of each kind, those in the results file included")
+    run.add_argument("--many", type=int, default=0, help="faults of one trial")
+    run.add_argument("--seed", type=int, default=0)
+    report = commands.add_parser("report")
+    report.add_argument("results", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

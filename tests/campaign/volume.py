@@ -1,0 +1,76 @@
+"""A small ext4 of its own, whose image can be copied as a power cut leaves it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+IMAGE_MB, INODES = 192, 48_000
+
+
+def can_mount() -> bool:
+    """Whether loop devices can be mounted here: needs root."""
+    return os.geteuid() == 0 and Path("/dev/loop-control").exists()
+
+
+def make_image(image: Path) -> None:
+    """An empty ext4 in a file."""
+    with image.open("wb") as file:
+        file.truncate(IMAGE_MB << 20)
+    _run("mkfs.ext4", "-q", "-m", "0", "-N", str(INODES), "-E", "lazy_itable_init=0", str(image))
+
+
+@contextmanager
+def mounted(image: Path, folder: Path) -> Iterator[Path]:
+    """The image, mounted; nothing is written back by the clock, so only what was synced is in the image."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _run("mount", "-o", "loop,commit=300,noatime", str(image), str(folder))
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=False, capture_output=True)
+        if os.path.ismount(folder):
+            _run("umount", "-l", str(folder))
+
+
+def power_cut(image: Path, copy: Path) -> None:
+    """Copies the image as it is at this moment, without what is only in memory."""
+    _run("cp", "--sparse=always", str(image), str(copy))
+
+
+@contextmanager
+def full(folder: Path, what: str) -> Iterator[None]:
+    """No block, or no inode, is left on the file system of a folder until the end."""
+    filler = folder / "filler"
+    filler.mkdir(exist_ok=True)
+    try:
+        _fill_blocks(filler) if what == "blocks" else _fill_inodes(filler)
+        yield
+    finally:
+        shutil.rmtree(filler)
+
+
+def _fill_blocks(filler: Path) -> None:
+    with (filler / "blocks").open("wb") as file:
+        size = 0
+        for step in (1 << 20, 4096):
+            try:
+                while True:
+                    os.posix_fallocate(file.fileno(), size, step)
+                    size += step
+            except OSError:
+                continue
+
+
+def _fill_inodes(filler: Path) -> None:
+    try:
+        for number in range(INODES):
+            (filler / str(number)).touch()
+    except OSError:
+        return
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
