@@ -142,6 +142,25 @@ def echo(destination: str, config: ConfigFile = None) -> None:
     raise typer.Exit(echoing.echo(load(find(config)), destination))
 
 
+@app.command("test")
+def try_out(
+    destination: Annotated[str, typer.Argument(metavar="[DESTINATION]", help="Its name.")] = "",
+    notify: Annotated[str, typer.Option(metavar="NAME", help="Send a test message through this [[notify]].")] = "",
+    no_store: Annotated[bool, typer.Option("--no-store", help="Ask C-ECHO, send no image.")] = False,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Try the whole way to a destination: TCP, TLS, association, contexts, C-ECHO, an image of nobody."""
+    from dcmrelay import testing
+
+    if bool(destination) == bool(notify):
+        raise typer.BadParameter("name a destination, or a notifier with --notify")
+    loaded = load(find(config))
+    if notify:
+        raise typer.Exit(testing.try_notifier(loaded, notify, json=as_json))
+    raise typer.Exit(testing.try_destination(loaded, destination, store=not no_store, json=as_json))
+
+
 @app.command()
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
     """What needs a person, first; then each destination; exit 1 when somebody is needed."""

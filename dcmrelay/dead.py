@@ -86,7 +86,7 @@ def replay(
     json: Json = False,
 ) -> None:
     """Let dead letters go on: a part is decided anew under the configuration now, a delivery sends what is missing."""
-    from dcmrelay import acting, choosing
+    from dcmrelay import acting, choosing, redirecting
     from producers.replay.redirect import Way
 
     if set_:
@@ -98,7 +98,7 @@ def replay(
     )  # fmt: skip
     meant = choosing.meant(desk.spool, desk.config, wish)
     if profile_now:
-        raise typer.Exit(acting.redirect(desk, meant, Way(profile_now=True), rate))
+        raise typer.Exit(redirecting.redirect(desk, meant, Way(profile_now=True), rate))
     raise typer.Exit(acting.replay(desk, meant, rate))
 
 
@@ -122,7 +122,7 @@ def redirect(
     json: Json = False,
 ) -> None:
     """Send what is missing to another destination, in the same form."""
-    from dcmrelay import acting, choosing
+    from dcmrelay import acting, choosing, redirecting
     from producers.replay.redirect import Way
 
     desk = acting.desk(load(find(config)), why=why or f"redirected to {to}", json=json, dry_run=dry_run)
@@ -132,7 +132,7 @@ def redirect(
     )  # fmt: skip
     meant = choosing.meant(desk.spool, desk.config, wish)
     way = Way(to=to, profile_now=profile_now, whole=whole_study)
-    raise typer.Exit(acting.redirect(desk, meant, way, rate))
+    raise typer.Exit(redirecting.redirect(desk, meant, way, rate))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import shutil
 from functools import partial
 
-from dcmrelay import reading, running, stories, views
+from dcmrelay import reading, running, services, stories, views
 from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
@@ -25,8 +25,9 @@ def status(config: Config, *, json: bool) -> int:
     health = _health(config, attach(config))
     problems = views.problems(health)
     rows = views.waiting_rows(health)
+    of_services = services.services(config, attach(config), health.deliveries)
     if json:
-        as_json(_status_facts(health, problems, rows))
+        as_json({**_status_facts(health, problems, rows), **services.facts(of_services)})
         return int(bool(problems))
     for problem in problems:
         say(f"! {one_line(problem)}")
@@ -36,6 +37,8 @@ def status(config: Config, *, json: bool) -> int:
     for name, circuit in health.circuits.items():
         say(one_line(f"{name}: {circuit.sentence}; `dcmrelay echo {name}`"))
     for line in commitment_lines(config, attach(config)):
+        say(line)
+    for line in services.lines(of_services):
         say(line)
     for name, pause in health.pauses.items():
         say(one_line(f"{name}: {pause.sentence}; `dcmrelay resume {name}` ends it"))

@@ -26,6 +26,7 @@ from shared.config import Config
 from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
+from shared.notices.happened import note
 from shared.outcomes import Done, Held, Outcome, Watched
 from shared.spool.deliveries import (
     Order,
@@ -64,6 +65,8 @@ class Router:
             decided = routing.decide()
             if isinstance(decided, Held):
                 return decided
+            for route in {order["route"] for order in decided["deliveries"] if order["addendum"]}:
+                note(self._spool, "addendum", f"{claim.id}-{route}", route=route, part=claim.id)
             self._spool.put_json(name, decided)
             decision = self._spool.read_json(name) or decided
             for route in decision["routes"]:
@@ -143,7 +146,7 @@ class Routing:
         pins_of_study = live_pins(self._spool, self._folder, self.config.relay.follow)
         live = {route: pin for route, pin in pins_of_study.items() if self._is_open(pin)}
         wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
-        gone = sorted(set(live) - {route.name for route in self.config.routes})
+        gone = sorted(pin.route for pin in live.values() if pin.choices and self.config.route(pin.route) is None)
         if gone:
             return Held(
                 f"route '{gone[0]}', which earlier parts of the study took, is gone from the configuration", "policy"
@@ -157,7 +160,9 @@ class Routing:
         pins = self._pinned(wanted, live, source.issuer or "")
         if isinstance(pins, Held):
             return pins
-        orders = orders_of(self.part, pins, self.config, source.ae_title)
+        orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before(live)))
+        if not orders:
+            return Held("its routes choose nobody for the study any more; a person sent it elsewhere", "policy")
         for route in self.config.routes:
             if route.one_of and route.name in pins:
                 note_part(self._spool, self._folder, route.name, self.part.id)
@@ -174,6 +179,10 @@ class Routing:
                 return Held(reason, "policy")
             pins[want.route.name] = pin
         return pins
+
+    def _given_before(self, live: Mapping[str, Pin]) -> set[str]:
+        """The routes that were given the study before this part was begun."""
+        return {pin.route for pin in live.values() if pin.why or pin.made_at < self.part.opened_at}
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""

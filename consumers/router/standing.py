@@ -15,7 +15,8 @@ from shared.spool.spool import Spool
 from shared.spool.states import HAND_OVER, State
 from shared.spool.units import Unit
 
-_UNDER_WAY = "under_way"
+UNDER_WAY = "under_way"
+"""The fact that says how many instances a sender that died may have sent since its last record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,7 @@ def _stand(spool: Spool, part_id: str, choice: Choice) -> Stand | None:
         opened_at=part.opened_at,
         unit=unit,
         history=tuple(spool.deliveries.history(delivery)),
-        holding=holding_of(len(manifest.instances), facts, unrecorded=unit.facts.get(_UNDER_WAY, 0)),
+        holding=holding_of(len(manifest.instances), facts, unrecorded=unit.facts.get(UNDER_WAY, 0)),
         is_watched=state is not None and state.status in ("waiting", "working"),
     )
 

@@ -29,10 +29,11 @@ from consumers.router.standing import (
     stage_of,
     stands_at,
 )
+from consumers.router.telling import handed_over_event, note_hand_over
 from shared import metrics
 from shared.config.rules import Route
 from shared.errors import SupersededError
-from shared.messages import Bell, Event, Ring, StudyHandedOver
+from shared.messages import Bell, Event, Ring
 from shared.outcomes import Watched
 from shared.spool import states
 from shared.spool.deliveries import Order, Ordered, create_delivery, marker, ordered_to_json, routing_key
@@ -192,26 +193,8 @@ class Watch:
         if standing == wanted:
             metrics.HANDED_OVER.labels(route=route.name, destination=choice.destination).inc()
             log.warning("handed_over", route=route.name, destination=choice.destination, to=answer.to)
-            self._tell(route, choice, stands, answer.to)
+            self._events.append(handed_over_event(self._claim, pin, choice.destination, answer.to, stands))
         return self._route(route) or self._spool.now() + _OTHERS
-
-    def _tell(self, route: Route, choice: Choice, stands: list[Stand], to: str) -> None:
-        there, doubt, count = (
-            sum(getattr(it.holding, word) for it in stands) for word in ("delivered", "in_doubt", "count")
-        )
-        self._events.append(
-            StudyHandedOver(
-                id=self._claim.id,
-                n=self._claim.state.n,
-                part=self._claim.id,
-                route=route.name,
-                destination=choice.destination,
-                to=to,
-                delivered=there,
-                in_doubt=doubt,
-                instances=count,
-            )
-        )
 
     def _follow(self, unit: Unit, pin: Pin, choice: Choice) -> None:
         """Give this part to the candidate that has the study now: named, made, and then the old delivery ended."""
@@ -222,6 +205,7 @@ class Watch:
         if order.id not in self._claim.facts.get("ordered", {}):
             self._claim.record({"ordered": {order.id: ordered_to_json(ordered)}})
         old = str(unit.order["destination"])
+        note_hand_over(self._spool, self._folder, pin, unit, order, len(self._site.manifest.instances))
         create_delivery(self._spool, ordered.order, self._site.config_hash, moved_from=old)
         made = self._spool.deliveries.newest(order.id)
         if made is not None and made.n == 0:

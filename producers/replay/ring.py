@@ -27,7 +27,8 @@ def release(
         letter: the dead letter.
         by: who decided.
         why: their words.
-        config: hash of the configuration in force, kept in the spool: a part is decided under it.
+        config: hash of the configuration in force, kept in the spool: a part is decided under it, and of a delivery it
+            is not asked any more whether its route is still there.
         due: not to go on before.
 
     Returns:
@@ -36,9 +37,8 @@ def release(
     Raises:
         StorageError: the disk refused; nothing changed.
     """
-    under = config if letter.stage == "route" else ""
     return _decided(
-        spool, letter, lambda held: states.released(held, now=spool.now(), by=by, why=why, config=under, due=due)
+        spool, letter, lambda held: states.released(held, now=spool.now(), by=by, why=why, config=config, due=due)
     )
 
 

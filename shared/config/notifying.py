@@ -19,6 +19,7 @@ from shared.config.fields import (
     Port,
     Several,
     Table,
+    Word,
 )
 from shared.config.problems import Problem, at
 
@@ -61,7 +62,7 @@ class Notify(Table):
     port: Port | None = None
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: Constant | None = None
-    command: Listed[Constant] = ()
+    command: Listed[Word] = ()
     url: NoticeUrl | None = None
     url_file: FilePath | None = None
     password_file: FilePath | None = None
@@ -105,7 +106,7 @@ def _webhook(notify: Notify) -> Iterator[Problem]:
 
 
 def _command(notify: Notify) -> Iterator[Problem]:
-    if not notify.command:
+    if not notify.command or not notify.command[0]:
         yield _at(notify, "command", 'is missing; add it, for example command = ["/usr/local/bin/page", "pacs"]')
 
 

@@ -12,6 +12,7 @@ from pydicom.uid import EnhancedSRStorage
 
 from consumers.router.handler import Router
 from shared.messages import Bell, Ring
+from shared.notices.happened import of_happenings
 from shared.outcomes import Done
 from shared.spool import states
 from shared.spool.deliveries import Ordered, order_from_json, ordered_to_json
@@ -350,3 +351,16 @@ def test_what_a_person_orders_leaves_out_what_the_destination_excludes(tmp_path:
     made = relay.spool.deliveries.load(to_archive.id)
     assert made is not None
     assert (made.order["destination"], made.order["excluded"]) == ("archive", [1])
+
+
+def test_later_parts_of_a_study_carry_a_mark_that_people_are_told_of(relay: Bench) -> None:
+    first = relay.part(data_set())
+    at_once = relay.part(data_set(2))
+    went_to(relay, first)
+    went_to(relay, at_once)
+    relay.now += timedelta(minutes=5)
+    went_to(relay, late := relay.part(data_set(3)))
+    marks = [decision(relay, part)["deliveries"][0]["addendum"] for part in (first, at_once, late)]
+    assert marks == [False, False, True]
+    (trouble,) = of_happenings(relay.spool)
+    assert (trouble.occasion, trouble.about, list(trouble.members)) == ("addendum", "all", [f"{late}-all.json"])

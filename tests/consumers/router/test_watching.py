@@ -13,8 +13,10 @@ from consumers.router.handler import Router
 from consumers.router.standing import candidate_in, delivery_to
 from shared.errors import SupersededError
 from shared.messages import StudyHandedOver
+from shared.notices.happened import of_happenings
 from shared.outcomes import Done, Outcome
 from shared.spool import states
+from shared.spool.copies import copies
 from shared.spool.parts import is_finished
 from shared.spool.pauses import Pause, put_pause
 from shared.spool.pins import Pin, newest_pin, study_pins
@@ -137,6 +139,7 @@ def test_a_silent_candidate_is_left_for_the_next_when_its_time_is_up(hospital: B
     (event,) = [it for it in said.events if isinstance(it, StudyHandedOver)]
     assert (event.destination, event.to, event.delivered, event.instances) == ("archive", "reading", 0, 3)
     assert not is_finished(hospital.spool, part)
+    assert not list(copies(hospital.spool))
 
 
 def test_a_sender_that_hangs_is_fenced_by_the_hand_over(hospital: Bench) -> None:
@@ -147,6 +150,11 @@ def test_a_sender_that_hangs_is_fenced_by_the_hand_over(hospital: Bench) -> None
     look(hospital, part)
     assert state(hospital, old).outcome == "handed_over"
     assert "'archive' has 1 of 3 instances; tell it to discard them" in state(hospital, old).reason
+    (copy,) = copies(hospital.spool)
+    assert copy.sentence == "archive has 1 of 3 instances of a study that reading was given"
+    assert [(it.occasion, it.about, len(it.members)) for it in of_happenings(hospital.spool)] == [
+        ("handed_over", "outside", 1)
+    ]
     with pytest.raises(SupersededError):
         claim.check()
     with pytest.raises(SupersededError):
