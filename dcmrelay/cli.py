@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from dcmrelay import dead, ledger, reconciling, studies
+from dcmrelay import dead, diverting, ledger, reconciling, studies
 from dcmrelay.child import end_with_parent
-from dcmrelay.options import ConfigFile, Json
-from dcmrelay.output import complain, say
+from dcmrelay.options import ConfigFile, Json, offer_no_phi
+from dcmrelay.output import complain, hide, say
 from shared import logs
 from shared.config import Config, find, load, unbuilt_in, warnings_of
 from shared.errors import ConfigError, DcmrelayError
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(dead.app, name="dead")
 app.add_typer(ledger.app, name="ledger")
 app.command()(studies.studies)
+app.command()(diverting.divert)
 app.command()(reconciling.reconcile)
 
 
@@ -38,7 +39,10 @@ def main() -> None:
     sys.excepthook = _unforeseen
     logs.set_up("dcmrelay", level="WARNING")
     try:
-        typer.main.get_command(app)(prog_name="dcmrelay")
+        hide(None)
+        command = typer.main.get_command(app)
+        offer_no_phi(command)
+        command(prog_name="dcmrelay")
     except ConfigError as error:
         for problem in error.problems:
             complain(problem)

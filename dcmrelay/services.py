@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from consumers.router.candidates import candidates_of
@@ -12,8 +11,9 @@ from dcmrelay.duty import shifts_of
 from dcmrelay.output import clock, one_line
 from dcmrelay.reading import Brief
 from dcmrelay.views import SHORT, Row, counted
-from shared.config import Config
+from shared.config import Config, Route
 from shared.spool.copies import PartialCopy, copies
+from shared.spool.diverts import divert_in_force
 from shared.spool.spool import Spool
 
 _WEEK = timedelta(days=7)
@@ -46,7 +46,7 @@ def services(config: Config, spool: Spool, deliveries: Iterable[Brief]) -> Servi
     now = spool.now()
     routes = [route for route in config.routes if route.one_of]
     return Services(
-        duty=tuple({"route": it.name, **_shift(config, it.one_of, now)} for it in routes),
+        duty=tuple({"route": it.name, **_shift(config, spool, it)} for it in routes),
         waits=tuple(_waits(deliveries, now)),
         copies=tuple(sorted(copies(spool), key=lambda it: it.at, reverse=True)),
     )
@@ -74,10 +74,14 @@ def facts(found: Services) -> Row:
     return {"duty": found.duty, "waits_until": found.waits, "partial_copies": [vars(copy) for copy in found.copies]}
 
 
-def _shift(config: Config, one_of: Any, now: datetime) -> Row:
+def _shift(config: Config, spool: Spool, route: Route) -> Row:
     """Who is on duty now; `until` is None when nothing changes within a week."""
-    candidates = candidates_of(config, one_of)
-    begin = now.astimezone(ZoneInfo(config.relay.timezone))
+    zone = ZoneInfo(config.relay.timezone)
+    if divert := divert_in_force(spool, route.name):
+        why = f"{divert.sentence}; `dcmrelay divert {route.name} --end` ends it"
+        return {"on_duty": divert.destination, "until": divert.until.astimezone(zone), "why": why}
+    candidates = candidates_of(config, route.one_of)
+    begin = spool.now().astimezone(zone)
     shift = next(shifts_of(candidates, begin, begin + _WEEK))
     until = shift["until"] if shift["until"] < begin + _WEEK else None
     return {"on_duty": shift["on_duty"], "until": until, "why": shift["why"]}

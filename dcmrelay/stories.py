@@ -62,7 +62,8 @@ def _contents(journey: Journey) -> str:
 def _decided(decision: Mapping[str, Any]) -> str:
     deliveries = decision.get("deliveries", ())
     where = ", ".join(f"{delivery['destination']} ({_form(delivery)})" for delivery in deliveries)
-    return f"by {', '.join(decision.get('routes', ()))} to {where or 'nobody'}"
+    why = "".join(f"; {route}: {why}" for route, why in decision.get("why", {}).items())
+    return f"by {', '.join(decision.get('routes', ()))} to {where or 'nobody'}{why}"
 
 
 def _warned(decision: Mapping[str, Any]) -> Iterator[str]:

@@ -48,7 +48,7 @@ def candidate_choice(
 ) -> Choice:
     """One candidate of a route, as it is configured now, and the form it gets. Arguments as for `choices_of`."""
     identity = _destination(config, candidate).identity
-    form = _form(route, config, issuer, key_id, edit_key_id)
+    form = _form(route.towards(candidate), config, issuer, key_id, edit_key_id)
     return Choice(destination=candidate, identity=identity, form=form, one_of=True)
 
 

@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from consumers.router.candidates import candidates_of, opens, turn_of
+from consumers.router.candidates import opens, turn_of
 from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.facts import facts_of, sop_class_values, texts_at
 from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, wanted_by
-from consumers.router.standing import Site, begun_at, candidate_in
+from consumers.router.standing import Site, begun_at, candidate_in, candidates_now, divert_of
 from consumers.router.vetting import Vetting, count_warnings
 from consumers.router.watching import Watch
 from shared import metrics
@@ -39,7 +39,7 @@ from shared.spool.deliveries import (
 )
 from shared.spool.keys import edit_key_id, key_id
 from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
-from shared.spool.pins import Pin, keep_edit, keep_profile, live_pins, note_part, put_pin, study_pins
+from shared.spool.pins import Pin, keep_form, live_pins, note_part, put_pin, study_pins
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -178,11 +178,18 @@ class Routing:
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
             pins[want.route.name] = pin
+            self._note_addendum(pin)
         return pins
 
     def _given_before(self, live: Mapping[str, Pin]) -> set[str]:
         """The routes that were given the study before this part was begun."""
-        return {pin.route for pin in live.values() if pin.why or pin.made_at < self.part.opened_at}
+        return {pin.route for pin in live.values() if pin.tried or pin.made_at < self.part.opened_at}
+
+    def _note_addendum(self, pin: Pin) -> None:
+        """Note that earlier parts of the study took this route before this one was closed."""
+        unit = self._spool.parts.outline(self.part.id)
+        if unit is not None and pin.made_at < unit.made_at:
+            note(self._spool, "addendum", f"{self.part.id}-{pin.route}", route=pin.route, part=self.part.id)
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""
@@ -199,13 +206,10 @@ class Routing:
 
     def _pin(self, want: Wanted, issuer: str) -> Pin | None:
         """The choice for a study, pinned; None when no candidate is ever there."""
-        turn = turn_of(candidates_of(self.config, want.route.one_of), self._spool.now()) if want.route.one_of else None
+        them = candidates_now(self._spool, self.config, want.route)
+        turn = turn_of(them, self._spool.now()) if want.route.one_of else None
         if want.route.one_of and turn is None:
             return None
-        if want.route.profile is not None:
-            keep_profile(self._spool, self.config.profiles[want.route.profile])
-        if want.route.edit is not None:
-            keep_edit(self._spool, self.config.edits[want.route.edit])
         choices = choices_of(
             want.route,
             self.config,
@@ -214,9 +218,18 @@ class Routing:
             turn.destination if turn else "",
             lambda edit: edit_key_id(self.config, edit),
         )
+        for form in {choice.form for choice in choices}:
+            keep_form(self._spool, self.config, form)
         urgent = want.route.priority == "urgent"
+        divert = divert_of(self._spool, want.route)
         pin = Pin(
-            route=want.route.name, epoch=0, made_at=self._spool.now(), choices=choices, urgent=urgent, config=self._hash
+            route=want.route.name,
+            epoch=0,
+            made_at=self._spool.now(),
+            choices=choices,
+            urgent=urgent,
+            config=self._hash,
+            why="" if divert is None else divert.sentence,
         )
         return put_pin(self._spool, self._folder, pin, self.config.relay.follow)
 
@@ -227,6 +240,7 @@ class Routing:
             "config": self._hash,
             "at": self._spool.now().isoformat(),
             "routes": sorted(pins),
+            "why": {route: pin.why for route, pin in pins.items() if pin.why},
             "pins": {route: pin.epoch for route, pin in pins.items()},
             "deliveries": [order_to_json(order) for order in orders],
             "warned": self._vetting.warnings(),
@@ -238,7 +252,7 @@ class Routing:
         current = candidate_in(pin)
         if route is None or current is None or begun_at(self._spool, self._folder, pin.route, current):
             return None
-        return opens(candidates_of(self.config, route.one_of), current.destination, self._spool.now())
+        return opens(candidates_now(self._spool, self.config, route), current.destination, self._spool.now())
 
     @cached_property
     def _vetting(self) -> Vetting:

@@ -16,14 +16,16 @@ from typing import Any
 import structlog
 
 from consumers.router.calendar import changes
-from consumers.router.candidates import candidates_of
+from consumers.router.candidates import Candidates
 from consumers.router.choice import candidate_choice, order_of
 from consumers.router.hand_over import Answer, Ask, Move, Stay, Wait, decide, patience
 from consumers.router.standing import (
     Site,
     Stand,
     candidate_in,
+    candidates_now,
     left_behind,
+    note_handed_over,
     situation_of,
     soon,
     stage_of,
@@ -38,17 +40,7 @@ from shared.outcomes import Watched
 from shared.spool import states
 from shared.spool.deliveries import Order, Ordered, create_delivery, marker, ordered_to_json, routing_key
 from shared.spool.keys import edit_key_id, key_id
-from shared.spool.pins import (
-    Choice,
-    Pin,
-    handed_over,
-    keep_edit,
-    keep_profile,
-    newest_pin,
-    noted_parts,
-    put_handed_over,
-    study_pins,
-)
+from shared.spool.pins import Choice, Pin, handed_over, keep_form, newest_pin, noted_parts, put_handed_over, study_pins
 from shared.spool.spool import Spool
 from shared.spool.states import HAND_OVER, State
 from shared.spool.units import Unit
@@ -138,7 +130,10 @@ class Watch:
         if any(it.is_open for it in stands) and all(it.is_asked for it in stands if it.is_open):
             return Stay(why="a person is asked", look_at=self._spool.now() + _LOOK_AGAIN)
         situation = situation_of(self._spool, pin, choice, stands)
-        return decide(route, candidates_of(self._site.config, route.one_of), situation, self._spool.now())
+        return decide(route, self._candidates(route), situation, self._spool.now())
+
+    def _candidates(self, route: Route) -> Candidates:
+        return candidates_now(self._spool, self._site.config, route)
 
     def _act(self, stands: list[Stand], answer: Answer) -> None:
         now = self._spool.now()
@@ -162,7 +157,7 @@ class Watch:
         now = self._spool.now()
         moment = answer.until if isinstance(answer, Wait) else answer.look_at if isinstance(answer, Stay) else None
         if not any(it.holding.some for it in stands):  # when its window closes, it is chosen for again
-            candidates = candidates_of(self._site.config, route.one_of)
+            candidates = self._candidates(route)
             them = map(candidates.calendar, candidates.them)
             edge = next(changes(them, now, now + _LONGEST, candidates.zone), None)
             moment = min(filter(None, (moment, edge)), default=None)
@@ -173,10 +168,6 @@ class Watch:
         config = self._site.config
         source = config.source(self._site.part.source)
         issuer = (source.issuer or "") if source is not None else ""
-        if route.profile is not None:
-            keep_profile(self._spool, config.profiles[route.profile])
-        if route.edit is not None:
-            keep_edit(self._spool, config.edits[route.edit])
         to = candidate_choice(
             route,
             config,
@@ -185,6 +176,7 @@ class Watch:
             answer.to,
             lambda it: edit_key_id(config, it),
         )
+        keep_form(self._spool, config, to.form)
         why = "; ".join(filter(None, (answer.why, answer.notice)))
         wanted = handed_over(
             pin, choice.destination, to, made_at=self._spool.now(), config=self._site.config_hash, why=why
@@ -199,6 +191,7 @@ class Watch:
     def _follow(self, unit: Unit, pin: Pin, choice: Choice) -> None:
         """Give this part to the candidate that has the study now: named, made, and then the old delivery ended."""
         config = self._site.config
+        note_handed_over(self._spool, self._folder, pin, unit, to=choice.destination)
         source = config.source(self._site.part.source)
         order = order_of(self._site.part, pin, choice, config, "" if source is None else source.ae_title)
         ordered = Ordered(order=replace(order, excluded=self._excluded(order)))

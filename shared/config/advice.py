@@ -154,7 +154,7 @@ def _without_effect(config: Config) -> Iterator[Problem]:
 
 
 def _edits(config: Config) -> Iterator[Problem]:
-    used = {route.edit for route in config.routes}
+    used = {route.towards(name).edit for route in config.routes for name in route.destinations}
     for name, edit in config.edits.items():
         if name not in used:
             yield Problem(f"edit {name!r}", "no route uses it; name it in one, or remove it")

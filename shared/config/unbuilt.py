@@ -19,7 +19,7 @@ def unbuilt_in(config: Config) -> tuple[Problem, ...]:
 
 
 def _of_routes(config: Config) -> Iterator[Problem]:
-    used = {route.profile for route in config.routes}
+    used = {route.towards(name).profile for route in config.routes for name in route.destinations}
     for name, profile in config.profiles.items():
         if name in used:
             yield from _of_profile(name, profile)

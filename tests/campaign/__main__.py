@@ -44,7 +44,7 @@ def main() -> int:
         print(table(rows_of(asked.results)))
         return 0
     asked.results.parent.mkdir(parents=True, exist_ok=True)
-    until, bad = time.monotonic() + asked.minutes * 60, 0
+    until, bad, tried = time.monotonic() + asked.minutes * 60, 0, Counter[str]()
     kinds = asked.kinds.split(",") if asked.kinds else list(WANTED)
     with network() as host, campaign_broker() as broker:
         while time.monotonic() < until:
@@ -53,7 +53,7 @@ def main() -> int:
             left = [kind for kind in kinds if done[kind] < wanted[kind]]
             if not left:
                 break
-            kind = min(left, key=lambda it: (done[it] / wanted[it], it))
+            kind = min(left, key=lambda it: ((done[it] + tried[it]) / wanted[it], it))
             broker.start()
             seed = asked.seed or random.SystemRandom().randrange(1 << 31)
             row = trial(kind, seed, broker, host, asked.many, asked.results.parent / "logs")
@@ -61,6 +61,7 @@ def main() -> int:
                 file.write(json.dumps(row) + "\n")
             print(json.dumps(row), flush=True)
             bad += is_bad(row)
+            tried[kind] += "failed" in row
             if bad >= 20:
                 break
     return 1 if bad else 0

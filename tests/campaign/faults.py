@@ -235,10 +235,14 @@ def disk_full(site: Site, rng: random.Random, many: int) -> dict[str, int]:
     for number in range(many):
         what = "blocks" if number % 2 == 0 else "inodes"
         time.sleep(rng.uniform(1, 2))
-        before = site.load.not_taken
+        before, taken = site.load.not_taken, len(site.load.acknowledged)
         with full(site.relay.data, what):
-            time.sleep(rng.uniform(1.5, 3))
-        assert site.load.not_taken > before, f"no store was refused with no {what} left"
+            until = time.monotonic() + 20
+            while site.load.not_taken == before:
+                more = len(site.load.acknowledged) - taken
+                assert time.monotonic() < until, f"no store was refused with no {what} left, {more} were taken"
+                time.sleep(0.05)
+            time.sleep(rng.uniform(0.5, 2))
         done[f"disk_full_{what}"] += 1
     return done
 
