@@ -16,7 +16,6 @@ from shared.spool.damage import damages
 from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
 from shared.spool.trend import bytes_per_second, full_in
-from shared.spool.units import Unit
 from shared.spool.volume import attach
 
 
@@ -105,14 +104,10 @@ def _health(config: Config, spool: Spool) -> views.Health:
             for it in config.destinations
             if (found := newest_circuit(spool, it.name)) is not None and found.open
         },
-        late=late(spool, config, [_unit(brief) for brief in deliveries]),
+        late=late(spool, config, deliveries),
         not_told=failures(spool, tuple(it.name or it.kind for it in config.notify)),
         pauses={it.name: pause for it in config.destinations if (pause := pause_in_force(spool, it.name))},
     )
-
-
-def _unit(brief: reading.Brief) -> Unit:
-    return Unit(id=brief.id, order=brief.order, state=brief.state, made_at=brief.created, facts={})
 
 
 def _ingress(config: Config, spool: Spool) -> tuple[str, ...]:
