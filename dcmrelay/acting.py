@@ -4,25 +4,22 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 from dcmrelay import views
 from dcmrelay.letters import MOST_ROWS, form_of
-from dcmrelay.output import as_json, clock, complain, one_line, progress, say, table
+from dcmrelay.output import as_json, clock, progress, say, table
 from dcmrelay.person import who
-from producers.replay import redirect as redirecting
 from producers.replay import ring
 from producers.replay.bulk import in_bulk
 from producers.replay.choose import DeadLetter
 from producers.replay.orders import Site
-from producers.replay.redirect import Step, Way
 from producers.replay.schedule import due_times, parse_rate
 from producers.replay.show import instances_of, missing_of, scheduled_until
 from shared.config import Config, find_broker
 from shared.errors import StartError
 from shared.messages import Ring
-from shared.spool.parts import decided_deliveries, read_part
+from shared.spool.commitments import COMMIT
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 from shared.spool.volume import attach
@@ -71,9 +68,9 @@ def desk(config: Config, *, why: str, json: bool, dry_run: bool = False) -> Desk
 
 def replay(desk: Desk, letters: list[DeadLetter], rate: str) -> int:
     """Release dead letters, all now or each at its due time."""
-    planned = list(zip(letters, _due_times(desk, rate), strict=False))
+    planned = list(zip(letters, schedule(desk, rate), strict=False))
     if desk.dry_run:
-        _print_plan(desk, [_would(desk, it, _replayed(desk, it), due) for it, due in planned])
+        print_plan(desk, [_would(desk, it, _replayed(desk, it), due) for it, due in planned])
         return 0
 
     def release(one: tuple[DeadLetter, datetime | None]) -> tuple[DeadLetter, Ring | None]:
@@ -87,74 +84,30 @@ def replay(desk: Desk, letters: list[DeadLetter], rate: str) -> int:
             bells.ring([one for _, one in batch if one is not None], replayed=True)
             released += [letter for letter, one in batch if one is not None]
             advance(len(batch))
-    _report(desk, "replayed", [it.id for it in released], len(letters), rung=bells.all_rung)
+    report(desk, "replayed", [it.id for it in released], len(letters), rung=bells.all_rung)
     return 0
 
 
 def discard(desk: Desk, letters: list[DeadLetter]) -> int:
     """Give dead letters up."""
     if desk.dry_run:
-        _print_plan(desk, [_would(desk, it, "given up: what is missing is not sent", None) for it in letters])
+        print_plan(desk, [_would(desk, it, "given up: what is missing is not sent", None) for it in letters])
         return 0
     gone: list[str] = []
     with progress("discarding", len(letters)) as advance:
         for batch in in_bulk(lambda it: (it, ring.discard(desk.spool, it, by=desk.by, why=desk.why)), letters):
             gone += [letter.id for letter, done in batch if done]
             advance(len(batch))
-    _report(desk, "discarded", gone, len(letters))
+    report(desk, "discarded", gone, len(letters))
     return 0
 
 
-def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
-    """Let deliveries go on as others; 1 when one may not."""
-    parts = _by_part(desk, letters, way)
-    planned = list(zip(parts, _due_times(desk, rate), strict=False))
-    if desk.dry_run:
-        steps = [(step, due) for units, due in planned for step in redirecting.planned(desk.site, units, way)]
-        _print_plan(desk, [_would_go(desk, step, due) for step, due in steps])
-        return int(any(step.refused for step, _ in steps))
+def schedule(desk: Desk, rate: str) -> Iterator[datetime | None]:
+    """When each of what a person lets go on is due, behind what others scheduled; None: at once.
 
-    def carry_out(one: tuple[list[Unit], datetime | None]) -> tuple[Ring | None, list[Step]]:
-        units, due = one
-        return redirecting.carried_out(desk.site, redirecting.planned(desk.site, units, way), way, due)
-
-    steps_done: list[Step] = []
-    with desk.bells() as bells, progress(way.outcome, len(planned)) as advance:
-        for batch in in_bulk(carry_out, planned):
-            bells.ring(one for one, _ in batch if one is not None)
-            steps_done += [step for _, steps in batch for step in steps]
-            advance(len(batch))
-    refused = [step for step in steps_done if step.refused]
-    for step in refused:
-        complain(one_line(f"{step.unit.id[: views.SHORT]}: {step.refused}"))
-    done = [step.unit.id for step in steps_done if not step.refused]
-    _report(desk, way.outcome, done, len(steps_done) - len(refused), rung=bells.all_rung)
-    return int(bool(refused))
-
-
-def _by_part(desk: Desk, letters: list[DeadLetter], way: Way) -> list[list[Unit]]:
-    """The deliveries that are meant, by part; of a whole study also those that are no dead letters."""
-    unrouted = [letter.id[: views.SHORT] for letter in letters if letter.stage == "route"]
-    if unrouted:
-        raise StartError(f"{unrouted[0]} is not routed: `dcmrelay dead replay` decides it anew")
-    found = [redirecting.load_delivery(desk.spool, letter.id) for letter in letters]
-    if way.whole:
-        found = list({it.id: it for letter in letters for it in _of_study(desk.spool, letter)}.values())
-    by_part = sorted(found, key=lambda unit: str(unit.order["part"]))
-    return [list(units) for _, units in groupby(by_part, key=lambda unit: str(unit.order["part"]))]
-
-
-def _of_study(spool: Spool, letter: DeadLetter) -> Iterator[Unit]:
-    """The deliveries of all parts of a letter's study to its destination."""
-    part = read_part(spool, letter.part)
-    for other in spool.parts.ids():
-        its = read_part(spool, other)
-        if part is not None and its is not None and its.study_key == part.study_key:
-            units = (spool.deliveries.load(it) for it in decided_deliveries(spool, other) or ())
-            yield from (it for it in units if it is not None and it.order["destination"] == letter.destination)
-
-
-def _due_times(desk: Desk, rate: str) -> Iterator[datetime | None]:
+    Raises:
+        StartError: the rate cannot be read.
+    """
     if not rate:
         return due_times(desk.spool.now(), None)
     try:
@@ -166,6 +119,8 @@ def _due_times(desk: Desk, rate: str) -> Iterator[datetime | None]:
 
 
 def _replayed(desk: Desk, letter: DeadLetter) -> str:
+    if letter.stage == COMMIT:
+        return "told what is safe, as soon as it listens"
     if letter.stage == "route":
         return f"decided anew under configuration {desk.config.hash[:12]}"
     return "what is missing is sent, in the same form"
@@ -173,28 +128,18 @@ def _replayed(desk: Desk, letter: DeadLetter) -> str:
 
 def _would(desk: Desk, letter: DeadLetter, what: str, due: datetime | None) -> Row:
     unit = desk.spool.units(letter.id).load(letter.id)
-    row = views.letter_facts(letter) if unit is None else {**views.letter_facts(letter), **_amounts(desk.spool, unit)}
+    row = views.letter_facts(letter) if unit is None else {**views.letter_facts(letter), **amounts(desk.spool, unit)}
     return {**row, "due": due, "would": what}
 
 
-def _amounts(spool: Spool, unit: Unit) -> Row:
+def amounts(spool: Spool, unit: Unit) -> Row:
+    """How much of a unit is missing, in which form it goes."""
     left, total = missing_of(spool, unit), instances_of(spool, unit)
     return {"missing": len(left), "instances": total, "form": form_of(unit)}
 
 
-def _would_go(desk: Desk, step: Step, due: datetime | None) -> Row:
-    unit, ordered = step.unit, step.ordered
-    order = {word: unit.order[word] for word in ("part", "destination")}
-    row = {"id": unit.id, **order, **_amounts(desk.spool, unit)}
-    what = f"refused: {step.refused}"
-    if ordered is not None:
-        row["missing"] = row["instances"] - len(ordered.elsewhere)
-        there = f"; {len(ordered.elsewhere)} are at {row['destination']} and stay there" if ordered.elsewhere else ""
-        what = f"goes on to {ordered.order.destination} as {ordered.order.id[: views.SHORT]}{there}"
-    return {**row, "due": due, "would": what}
-
-
-def _print_plan(desk: Desk, rows: list[Row]) -> None:
+def print_plan(desk: Desk, rows: list[Row]) -> None:
+    """Print what would happen to each, and that nothing did."""
     if desk.json:
         as_json(rows)
         return
@@ -210,7 +155,16 @@ def _text(due: datetime | None) -> str:
     return "at once" if due is None else clock(due)
 
 
-def _report(desk: Desk, done: str, ids: list[str], wanted: int, *, rung: bool = True) -> None:
+def report(desk: Desk, done: str, ids: list[str], wanted: int, *, rung: bool = True) -> None:
+    """Print what was done.
+
+    Args:
+        desk: where.
+        done: what, in one word.
+        ids: to which.
+        wanted: how many were meant.
+        rung: whether nothing was left to the sweep.
+    """
     if desk.json:
         as_json({done: ids, "rung": rung})
         return

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from dcmrelay.output import check_known, one_line
+from dcmrelay.output import check_known, clock, one_line
 from producers.replay.choose import DeadLetter, Wish, chosen
 from producers.replay.show import dead_letters, is_of_study
 from shared.config import Config
@@ -90,6 +90,20 @@ def duration(option: str, text: str) -> timedelta:
         return parse_duration(text)
     except ValueError as error:
         raise StartError(f"{option}: {error}") from None
+
+
+def end_of(now: datetime, until: datetime | None, for_: str) -> datetime | None:
+    """When what a person orders for a while ends; None when they do not say.
+
+    Raises:
+        StartError: they say it twice, or it is over.
+    """
+    if until and for_:
+        raise StartError("give --until or --for, not both")
+    end = now + duration("--for", for_) if for_ else until and until.astimezone()
+    if end is not None and end <= now:
+        raise StartError(f"--until: {clock(end)} is over; give a time to come")
+    return end
 
 
 def _parts_of(spool: Spool, study: str) -> frozenset[str]:

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from dcmrelay import dead, ledger, reconciling, studies
+from dcmrelay import dead, diverting, ledger, reconciling, studies
 from dcmrelay.child import end_with_parent
-from dcmrelay.options import ConfigFile, Json
-from dcmrelay.output import complain, say
+from dcmrelay.options import ConfigFile, Json, offer_no_phi
+from dcmrelay.output import complain, hide, say
 from shared import logs
 from shared.config import Config, find, load, unbuilt_in, warnings_of
 from shared.errors import ConfigError, DcmrelayError
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(dead.app, name="dead")
 app.add_typer(ledger.app, name="ledger")
 app.command()(studies.studies)
+app.command()(diverting.divert)
 app.command()(reconciling.reconcile)
 
 
@@ -38,7 +39,10 @@ def main() -> None:
     sys.excepthook = _unforeseen
     logs.set_up("dcmrelay", level="WARNING")
     try:
-        typer.main.get_command(app)(prog_name="dcmrelay")
+        hide(None)
+        command = typer.main.get_command(app)
+        offer_no_phi(command)
+        command(prog_name="dcmrelay")
     except ConfigError as error:
         for problem in error.problems:
             complain(problem)
@@ -140,6 +144,25 @@ def echo(destination: str, config: ConfigFile = None) -> None:
     from dcmrelay import echoing
 
     raise typer.Exit(echoing.echo(load(find(config)), destination))
+
+
+@app.command("test")
+def try_out(
+    destination: Annotated[str, typer.Argument(metavar="[DESTINATION]", help="Its name.")] = "",
+    notify: Annotated[str, typer.Option(metavar="NAME", help="Send a test message through this [[notify]].")] = "",
+    no_store: Annotated[bool, typer.Option("--no-store", help="Ask C-ECHO, send no image.")] = False,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Try the whole way to a destination: TCP, TLS, association, contexts, C-ECHO, an image of nobody."""
+    from dcmrelay import testing
+
+    if bool(destination) == bool(notify):
+        raise typer.BadParameter("name a destination, or a notifier with --notify")
+    loaded = load(find(config))
+    if notify:
+        raise typer.Exit(testing.try_notifier(loaded, notify, json=as_json))
+    raise typer.Exit(testing.try_destination(loaded, destination, store=not no_store, json=as_json))
 
 
 @app.command()

@@ -8,6 +8,7 @@ import typer
 from dcmrelay.options import ConfigFile, Json
 from shared.config import find, load
 from shared.errors import StartError
+from shared.spool.commitments import COMMIT
 from shared.spool.volume import attach
 
 app = typer.Typer(help="Dead letters: what waits for a person.", no_args_is_help=True)
@@ -63,7 +64,7 @@ def show(id_: Annotated[str, typer.Argument(metavar="ID")], config: ConfigFile =
     spool = attach(loaded)
     found = choosing.found(spool, choosing.wish_of(spool, ids=(id_,)))
     letters.print_letters(spool, found, json=json)
-    if not json:
+    if not json and found[0].stage != COMMIT:
         looking.show(loaded, found[0].part, json=False)
 
 
@@ -86,7 +87,7 @@ def replay(
     json: Json = False,
 ) -> None:
     """Let dead letters go on: a part is decided anew under the configuration now, a delivery sends what is missing."""
-    from dcmrelay import acting, choosing
+    from dcmrelay import acting, choosing, redirecting
     from producers.replay.redirect import Way
 
     if set_:
@@ -98,7 +99,7 @@ def replay(
     )  # fmt: skip
     meant = choosing.meant(desk.spool, desk.config, wish)
     if profile_now:
-        raise typer.Exit(acting.redirect(desk, meant, Way(profile_now=True), rate))
+        raise typer.Exit(redirecting.redirect(desk, meant, Way(profile_now=True), rate))
     raise typer.Exit(acting.replay(desk, meant, rate))
 
 
@@ -122,7 +123,7 @@ def redirect(
     json: Json = False,
 ) -> None:
     """Send what is missing to another destination, in the same form."""
-    from dcmrelay import acting, choosing
+    from dcmrelay import acting, choosing, redirecting
     from producers.replay.redirect import Way
 
     desk = acting.desk(load(find(config)), why=why or f"redirected to {to}", json=json, dry_run=dry_run)
@@ -132,7 +133,7 @@ def redirect(
     )  # fmt: skip
     meant = choosing.meant(desk.spool, desk.config, wish)
     way = Way(to=to, profile_now=profile_now, whole=whole_study)
-    raise typer.Exit(acting.redirect(desk, meant, way, rate))
+    raise typer.Exit(redirecting.redirect(desk, meant, way, rate))
 
 
 @app.command()

@@ -1,17 +1,17 @@
 """The commands `status` and `show`: read, make rows, print."""
 
 import shutil
-from functools import partial
 
-from dcmrelay import reading, running, stories, views
+from dcmrelay import reading, running, services, stories, views
 from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
-from shared.notices.looking import late
+from shared.notices.looking import free_since, late
 from shared.notices.told import failures
+from shared.notices.troubles import of_destinations
 from shared.spool.circuits import newest_circuit
-from shared.spool.commitments import active_commitments, refused_lately
+from shared.spool.commitments import refused_lately
 from shared.spool.damage import damages
 from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
@@ -24,8 +24,9 @@ def status(config: Config, *, json: bool) -> int:
     health = _health(config, attach(config))
     problems = views.problems(health)
     rows = views.waiting_rows(health)
+    of_services = services.services(config, attach(config), health.deliveries)
     if json:
-        as_json(_status_facts(health, problems, rows))
+        as_json({**_status_facts(health, problems, rows), **services.facts(of_services)})
         return int(bool(problems))
     for problem in problems:
         say(f"! {one_line(problem)}")
@@ -36,6 +37,8 @@ def status(config: Config, *, json: bool) -> int:
         say(one_line(f"{name}: {circuit.sentence}; `dcmrelay echo {name}`"))
     for line in commitment_lines(config, attach(config)):
         say(line)
+    for line in services.lines(of_services):
+        say(line)
     for name, pause in health.pauses.items():
         say(one_line(f"{name}: {pause.sentence}; `dcmrelay resume {name}` ends it"))
     if rows:
@@ -44,18 +47,16 @@ def status(config: Config, *, json: bool) -> int:
 
 
 def commitment_lines(config: Config, spool: Spool) -> list[str]:
-    """Sources that ask for storage commitment in vain, and requests that could not be answered."""
+    """Sources that ask for storage commitment in vain, and requests that could not be answered yet."""
     lines = [
         f'{it.name} asks for storage commitment; add commitment = {{ by = "...", port = ... }} to its [[source]]'
         for it in config.sources
         if it.commitment is None and refused_lately(spool, it.name)
     ]
-    for commitment in active_commitments(spool):
-        unit = reading.readable(partial(spool.commitments.outline, commitment), commitment)
-        if unit is not None and unit.state.reason:
-            state, source = unit.state, str(unit.order["source"])
-            way = "was not told what is safe" if state.status == "held" else "could not yet be told what is safe"
-            lines.append(one_line(f"{source} {way} ({state.reason}): check host and port of its commitment"))
+    for asked in reading.commitments(spool):
+        if asked.state.reason and asked.state.status != "held":
+            what = f"could not yet be told what is safe ({asked.state.reason})"
+            lines.append(one_line(f"{asked.order['source']} {what}: check host and port of its commitment"))
     return lines
 
 
@@ -82,7 +83,7 @@ def _health(config: Config, spool: Spool) -> views.Health:
     deliveries = list(reading.unfinished_deliveries(spool))
     parts = [brief for _, brief in reading.unfinished_parts(spool)]
     closed = [brief for brief in parts if brief is not None]
-    held = [brief for brief in (*closed, *deliveries) if brief.state.status == "held"]
+    held = [it for it in (*closed, *deliveries, *reading.commitments(spool)) if it.state.status == "held"]
     free = shutil.disk_usage(spool.store.root).free
     return views.Health(
         now=spool.now(),
@@ -98,7 +99,7 @@ def _health(config: Config, spool: Spool) -> views.Health:
         deliveries=tuple(brief for brief in deliveries if brief.state.status != "held"),
         letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),
         owners={it.name: reading.owner_alive(spool, it.name) for it in config.destinations},
-        alert_after={it.name: it.alert_after for it in config.destinations},
+        down=frozenset(it.about for it in of_destinations(deliveries, config, free_since(spool, config), spool.now())),
         circuits={
             it.name: found
             for it in config.destinations

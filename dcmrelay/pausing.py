@@ -3,13 +3,12 @@
 from datetime import datetime
 
 from dcmrelay import acting
-from dcmrelay.choosing import duration
+from dcmrelay.choosing import end_of
 from dcmrelay.output import as_json, check_known, clock, progress, say
 from dcmrelay.views import counted
 from producers.replay.bulk import in_bulk
 from producers.replay.hurry import waiting_for_resume, woken
 from shared.config import Config
-from shared.errors import StartError
 from shared.spool.pauses import Pause, pause_in_force, put_pause
 
 
@@ -22,11 +21,7 @@ def pause(config: Config, destination: str, *, until: datetime | None, for_: str
     desk = acting.desk(config, why=why, json=json)
     check_known("destination", destination, (it.name for it in config.destinations))
     now = desk.spool.now()
-    if until and for_:
-        raise StartError("give --until or --for, not both")
-    end = now + duration("--for", for_) if for_ else until and until.astimezone()
-    if end is not None and end <= now:
-        raise StartError(f"--until: {clock(end)} is over; give a time to come")
+    end = end_of(now, until, for_)
     put_pause(desk.spool, Pause(destination=destination, paused=True, at=now, until=end, by=desk.by, why=why))
     if json:
         as_json({"destination": destination, "paused": True, "until": end, "by": desk.by})

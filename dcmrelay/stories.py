@@ -62,7 +62,8 @@ def _contents(journey: Journey) -> str:
 def _decided(decision: Mapping[str, Any]) -> str:
     deliveries = decision.get("deliveries", ())
     where = ", ".join(f"{delivery['destination']} ({_form(delivery)})" for delivery in deliveries)
-    return f"by {', '.join(decision.get('routes', ()))} to {where or 'nobody'}"
+    why = "".join(f"; {route}: {why}" for route, why in decision.get("why", {}).items())
+    return f"by {', '.join(decision.get('routes', ()))} to {where or 'nobody'}{why}"
 
 
 def _warned(decision: Mapping[str, Any]) -> Iterator[str]:
@@ -73,11 +74,9 @@ def _warned(decision: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_delivery(unit: Unit, history: tuple[State, ...]) -> Iterator[Row]:
     order, first = unit.order, history[0]
-    optional = ", optional" if order.get("optional") else ""
+    marks = "".join(f", {word}" for word in ("optional", "addendum") if order.get(word))
     name = f"{order['destination']}: "
-    yield _row(
-        first.at, f"{name}ordered", f"{unit.id[:SHORT]}, route {order.get('route', '')}, {_form(order)}{optional}"
-    )
+    yield _row(first.at, f"{name}ordered", f"{unit.id[:SHORT]}, route {order.get('route', '')}, {_form(order)}{marks}")
     rows = [row for before, state in pairwise(history) for row in _turn(state, before)]
     counts = _counts(unit.facts)
     if rows and counts and unit.state.status in ("held", "final"):

@@ -70,7 +70,7 @@ def sweep_and_ring(service: Service, publisher: Publisher, projection: Projectio
     begun = time.monotonic()
     try:
         with metrics.timed(metrics.SWEEP_SECONDS):
-            found = sweep(service.spool, service.config.hash, service.destinations)
+            found = sweep(service.spool, service.config.hash, service.config)
     except (StorageError, OSError) as error:
         log.error("not_swept", why=type(error).__name__)
         return time.monotonic() - begun

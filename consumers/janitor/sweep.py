@@ -2,17 +2,20 @@
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from consumers.janitor.outdated import lost_to
+from shared.config import Config
 from shared.errors import UNREADABLE, SupersededError
 from shared.messages import Bell, Ring
 from shared.outcomes import Held
 from shared.spool.closing import close_part
+from shared.spool.commitments import active_commitments
 from shared.spool.deliveries import active_deliveries, marker, routing_key
 from shared.spool.parts import Part, active_parts, decided_deliveries, is_closed, is_finished, read_part
 from shared.spool.runs import is_running, run_of
@@ -38,7 +41,8 @@ class Found:
         oldest: by destination, when the oldest of them was made.
         parts_waiting: closed parts that are neither routed nor dead letters.
         dead: by class, dead letters as bells.
-        unfinished: outlines of closed parts and deliveries that are not final, dead letters among them.
+        unfinished: outlines of closed parts and deliveries that are not final, dead letters among them, and of
+            requests for commitment that are dead letters.
         unreadable: unfinished units whose records cannot be read, or that the disk refused to finish.
     """
 
@@ -51,13 +55,13 @@ class Found:
     unreadable: int = 0
 
 
-def sweep(spool: Spool, config: str, destinations: Collection[str] | None = None) -> Found:
+def sweep(spool: Spool, config: str, current: Config | None = None) -> Found:
     """Look at every unfinished part and delivery; finish what a crash left half finished.
 
     Args:
         spool: the spool.
         config: hash of the configuration in force, for parts that are closed now.
-        destinations: all that are configured; what waits for another is held. None: not looked at.
+        current: the same, whole; what waits and names something that is not there any more is held. None: nothing is.
     """
     found = Found()
     for part_id in list(active_parts(spool)):
@@ -65,7 +69,10 @@ def sweep(spool: Spool, config: str, destinations: Collection[str] | None = None
             _look_at_part(spool, part_id, config, found)
     for delivery in list(active_deliveries(spool)):
         with _one_by_one(found, delivery):
-            _look_at_delivery(spool, delivery, destinations, found)
+            _look_at_delivery(spool, delivery, current, found)
+    for commitment in list(active_commitments(spool)):
+        with _one_by_one(found, commitment):
+            _look_at_commitment(spool, commitment, found)
     return found
 
 
@@ -105,7 +112,7 @@ def _is_settled(spool: Spool, part_id: str) -> bool:
     return all(it is not None and it.status == "final" for it in states)
 
 
-def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str] | None, found: Found) -> None:
+def _look_at_delivery(spool: Spool, delivery: str, current: Config | None, found: Found) -> None:
     unit = spool.deliveries.outline(delivery)
     if unit is None:
         return
@@ -113,8 +120,8 @@ def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str]
         spool.store.delete(marker(delivery))
         return
     destination = str(unit.order["destination"])
-    if unit.state.status == "waiting" and destinations is not None and destination not in destinations:
-        unit = replace(unit, state=_held(spool, delivery, unit.state, destination))
+    if unit.state.status == "waiting" and current is not None:
+        unit = replace(unit, state=_held_if_lost(spool, unit, current))
     found.unfinished.append(unit)
     if unit.state.status != "held":
         found.waiting[destination] += 1
@@ -124,16 +131,31 @@ def _look_at_delivery(spool: Spool, delivery: str, destinations: Collection[str]
     _note(spool, delivery, unit.state, key, str(unit.order["part"]), found)
 
 
-def _held(spool: Spool, delivery: str, state: State, destination: str) -> State:
-    """The record that holds a delivery whose destination is gone; nobody else would ever look at it."""
-    gone = Held(f"destination '{destination}' is not configured any more", "policy")
-    held = settled(state, gone, now=spool.now(), retry=Retry(), jitter=0)
+def _look_at_commitment(spool: Spool, commitment: str, found: Found) -> None:
+    """A request that was given up waits for a person; the others are looked after elsewhere."""
+    unit = spool.commitments.outline(commitment, "held")
+    if unit is not None:
+        found.unfinished.append(unit)
+        found.dead[str(unit.state.dead_letter_class)].add(Bell(unit=commitment, n=unit.state.n))
+
+
+def _held_if_lost(spool: Spool, unit: Unit, current: Config) -> State:
+    """The record that holds a delivery by something that is gone; where that is its destination, nobody else would."""
+    part = str(unit.order["part"])
+    why = lost_to(unit.order, unit.state, current, lambda: _routes_of(spool, part))
+    if not why:
+        return unit.state
+    held = settled(unit.state, Held(why, "policy"), now=spool.now(), retry=Retry(), jitter=0)
     try:
-        spool.deliveries.append(delivery, held)
+        spool.deliveries.append(unit.id, held)
     except SupersededError:
-        return state
-    log.warning("held", delivery=delivery, why=gone.reason)
+        return unit.state
+    log.warning("held", delivery=unit.id, why=why)
     return held
+
+
+def _routes_of(spool: Spool, part: str) -> tuple[str, ...]:
+    return tuple((spool.read_json(f"parts/{part}/decision.json") or {}).get("routes", ()))
 
 
 def _note(spool: Spool, unit: str, state: State, key: str, journey: str, found: Found) -> None:

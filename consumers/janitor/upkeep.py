@@ -12,6 +12,7 @@ from shared import metrics
 from shared.config import Config
 from shared.errors import UNREADABLE, StorageError
 from shared.spool import trend
+from shared.spool.copies import forget_copies
 from shared.spool.spool import Spool
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class Upkeep:
             self._expired_at = now
             expire(self._spool, self._config.spool.retention, self.is_short)
             self._spool.store.clear_drafts()
+            forget_copies(self._spool)
 
     def _bound_optional(self) -> None:
         now = time.monotonic()

@@ -57,9 +57,18 @@ class Duty:
 NOBODY = Duty(destination="", why="nobody is on duty")
 
 
-def candidates_of(config: Config, one_of: Sequence[Candidate]) -> Candidates:
-    """The candidates of a route of a configuration."""
-    return Candidates(them=one_of, calendars=config.calendars, zone=ZoneInfo(config.relay.timezone))
+def candidates_of(config: Config, one_of: Sequence[Candidate], diverted_to: str = "") -> Candidates:
+    """The candidates of a route of a configuration.
+
+    Args:
+        config: the configuration.
+        one_of: of the route.
+        diverted_to: the one that a person put first, whatever its hours; empty, or one it has not: the hours decide.
+    """
+    first = [it for it in one_of if it.destination == diverted_to]
+    ever = (it.model_copy(update={"during": None, "as_backup": "always"}) for it in first)
+    them = (*ever, *(it for it in one_of if it.destination != diverted_to))
+    return Candidates(them=them, calendars=config.calendars, zone=ZoneInfo(config.relay.timezone))
 
 
 def on_duty(candidates: Candidates, now: datetime, without: Collection[str] = ()) -> Duty:

@@ -1,6 +1,6 @@
 """What a route's choice is for a study: destinations and form. No I/O, no clock, no globals."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 from shared.config import Config
@@ -39,23 +39,33 @@ def choices_of(route: Route, config: Config, issuer: str, key_id: KeyId, candida
 def candidate_choice(route: Route, config: Config, issuer: str, key_id: KeyId, candidate: str) -> Choice:
     """One candidate of a route, as it is configured now, and the form it gets. Arguments as for `choices_of`."""
     identity = _destination(config, candidate).identity
-    return Choice(destination=candidate, identity=identity, form=_form(route, config, issuer, key_id), one_of=True)
+    form = _form(route.towards(candidate), config, issuer, key_id)
+    return Choice(destination=candidate, identity=identity, form=form, one_of=True)
 
 
-def orders_of(part: Part, pins: Mapping[str, Pin], config: Config, source_ae_title: str) -> Iterator[Order]:
+def orders_of(
+    part: Part, pins: Mapping[str, Pin], config: Config, source_ae_title: str, late: Collection[str] = ()
+) -> Iterator[Order]:
     """The deliveries that the pins of a part's routes ask for.
 
     A destination in the same form on two routes is one delivery: not optional if either says so, urgent if either does,
     and not left for another candidate when either gives it to this one anyway.
+
+    Args:
+        part: the part.
+        pins: by route.
+        config: the configuration it is decided under.
+        source_ae_title: calling AE title of its source.
+        late: routes that were given the study before.
     """
     orders: dict[str, Order] = {}
     for pin in pins.values():
         for choice in pin.choices:
-            order = order_of(part, pin, choice, config, source_ae_title)
+            order = replace(order_of(part, pin, choice, config, source_ae_title), addendum=pin.route in late)
             before = orders.setdefault(order.id, order)
             optional, urgent = before.optional and order.optional, before.urgent or order.urgent
-            one_of = before.one_of and order.one_of
-            orders[order.id] = replace(before, optional=optional, urgent=urgent, one_of=one_of)
+            one_of, addendum = before.one_of and order.one_of, before.addendum or order.addendum
+            orders[order.id] = replace(before, optional=optional, urgent=urgent, one_of=one_of, addendum=addendum)
     yield from orders.values()
 
 

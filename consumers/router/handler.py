@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from consumers.router.candidates import candidates_of, opens, turn_of
+from consumers.router.candidates import opens, turn_of
 from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.facts import facts_of, sop_class_values, texts_at
 from consumers.router.rules import Header, Wanted, excluded_by, is_open_to, keywords_of, wanted_by
-from consumers.router.standing import Site, begun_at, candidate_in
+from consumers.router.standing import Site, begun_at, candidate_in, candidates_now, divert_of
 from consumers.router.vetting import Vetting, count_warnings
 from consumers.router.watching import Watch
 from shared import metrics
@@ -26,6 +26,7 @@ from shared.config import Config
 from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
+from shared.notices.happened import note
 from shared.outcomes import Done, Held, Outcome, Watched
 from shared.spool.deliveries import (
     Order,
@@ -64,6 +65,8 @@ class Router:
             decided = routing.decide()
             if isinstance(decided, Held):
                 return decided
+            for route in {order["route"] for order in decided["deliveries"] if order["addendum"]}:
+                note(self._spool, "addendum", f"{claim.id}-{route}", route=route, part=claim.id)
             self._spool.put_json(name, decided)
             decision = self._spool.read_json(name) or decided
             for route in decision["routes"]:
@@ -143,7 +146,7 @@ class Routing:
         pins_of_study = live_pins(self._spool, self._folder, self.config.relay.follow)
         live = {route: pin for route, pin in pins_of_study.items() if self._is_open(pin)}
         wanted = wanted_by(self.config.routes, self._facts, lambda: self._headers, live)
-        gone = sorted(set(live) - {route.name for route in self.config.routes})
+        gone = sorted(pin.route for pin in live.values() if pin.choices and self.config.route(pin.route) is None)
         if gone:
             return Held(
                 f"route '{gone[0]}', which earlier parts of the study took, is gone from the configuration", "policy"
@@ -157,7 +160,9 @@ class Routing:
         pins = self._pinned(wanted, live, source.issuer or "")
         if isinstance(pins, Held):
             return pins
-        orders = orders_of(self.part, pins, self.config, source.ae_title)
+        orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before(live)))
+        if not orders:
+            return Held("its routes choose nobody for the study any more; a person sent it elsewhere", "policy")
         for route in self.config.routes:
             if route.one_of and route.name in pins:
                 note_part(self._spool, self._folder, route.name, self.part.id)
@@ -173,7 +178,18 @@ class Routing:
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
             pins[want.route.name] = pin
+            self._note_addendum(pin)
         return pins
+
+    def _given_before(self, live: Mapping[str, Pin]) -> set[str]:
+        """The routes that were given the study before this part was begun."""
+        return {pin.route for pin in live.values() if pin.tried or pin.made_at < self.part.opened_at}
+
+    def _note_addendum(self, pin: Pin) -> None:
+        """Note that earlier parts of the study took this route before this one was closed."""
+        unit = self._spool.parts.outline(self.part.id)
+        if unit is not None and pin.made_at < unit.made_at:
+            note(self._spool, "addendum", f"{self.part.id}-{pin.route}", route=pin.route, part=self.part.id)
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""
@@ -190,11 +206,10 @@ class Routing:
 
     def _pin(self, want: Wanted, issuer: str) -> Pin | None:
         """The choice for a study, pinned; None when no candidate is ever there."""
-        turn = turn_of(candidates_of(self.config, want.route.one_of), self._spool.now()) if want.route.one_of else None
+        them = candidates_now(self._spool, self.config, want.route)
+        turn = turn_of(them, self._spool.now()) if want.route.one_of else None
         if want.route.one_of and turn is None:
             return None
-        if want.route.profile is not None:
-            keep_profile(self._spool, self.config.profiles[want.route.profile])
         choices = choices_of(
             want.route,
             self.config,
@@ -202,9 +217,18 @@ class Routing:
             lambda profile: key_id(self.config, profile),
             turn.destination if turn else "",
         )
+        for profile in {choice.form.profile for choice in choices if choice.form.profile}:
+            keep_profile(self._spool, self.config.profiles[profile])
         urgent = want.route.priority == "urgent"
+        divert = divert_of(self._spool, want.route)
         pin = Pin(
-            route=want.route.name, epoch=0, made_at=self._spool.now(), choices=choices, urgent=urgent, config=self._hash
+            route=want.route.name,
+            epoch=0,
+            made_at=self._spool.now(),
+            choices=choices,
+            urgent=urgent,
+            config=self._hash,
+            why="" if divert is None else divert.sentence,
         )
         return put_pin(self._spool, self._folder, pin, self.config.relay.follow)
 
@@ -215,6 +239,7 @@ class Routing:
             "config": self._hash,
             "at": self._spool.now().isoformat(),
             "routes": sorted(pins),
+            "why": {route: pin.why for route, pin in pins.items() if pin.why},
             "pins": {route: pin.epoch for route, pin in pins.items()},
             "deliveries": [order_to_json(order) for order in orders],
             "warned": self._vetting.warnings(),
@@ -226,7 +251,7 @@ class Routing:
         current = candidate_in(pin)
         if route is None or current is None or begun_at(self._spool, self._folder, pin.route, current):
             return None
-        return opens(candidates_of(self.config, route.one_of), current.destination, self._spool.now())
+        return opens(candidates_now(self._spool, self.config, route), current.destination, self._spool.now())
 
     @cached_property
     def _vetting(self) -> Vetting:

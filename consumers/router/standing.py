@@ -4,18 +4,24 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from consumers.router.candidates import Candidates, candidates_of
 from consumers.router.hand_over import Holding, Situation, holding_of
 from shared.config import Config
+from shared.config.rules import Route
 from shared.forms import hashed_id
+from shared.notices.happened import note
 from shared.spool.circuits import circuit_open_since
+from shared.spool.diverts import Divert, divert_in_force
 from shared.spool.parts import Manifest, Part, read_manifest, read_part
 from shared.spool.pauses import pause_in_force
 from shared.spool.pins import Choice, Pin, newest_pin, noted_parts
+from shared.spool.progress import last_progress
 from shared.spool.spool import Spool
 from shared.spool.states import HAND_OVER, State
 from shared.spool.units import Unit
 
-_UNDER_WAY = "under_way"
+UNDER_WAY = "under_way"
+"""The fact that says how many instances a sender that died may have sent since its last record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,18 @@ class Stand:
         return self.unit is not None and self.unit.state.status == "held" and bool(self.unit.state.facts.get("asked"))
 
 
+def divert_of(spool: Spool, route: Route) -> Divert | None:
+    """The divert in force for a route, if it is to one of its candidates."""
+    divert = divert_in_force(spool, route.name) if route.one_of else None
+    return divert if divert is not None and divert.destination in route.destinations else None
+
+
+def candidates_now(spool: Spool, config: Config, route: Route) -> Candidates:
+    """The candidates of a route, as calendars and a person who diverted it say."""
+    divert = divert_of(spool, route)
+    return candidates_of(config, route.one_of, "" if divert is None else divert.destination)
+
+
 def candidate_in(pin: Pin) -> Choice | None:
     """The choice of a pin that is one of several candidates."""
     return next((it for it in pin.choices if it.one_of), None)
@@ -81,10 +99,15 @@ def begun_at(spool: Spool, folder: str, route: str, choice: Choice) -> bool:
 
 
 def situation_of(spool: Spool, pin: Pin, choice: Choice, stands: list[Stand]) -> Situation:
-    """What the rules of the hand-over ask about."""
+    """What the rules of the hand-over ask about.
+
+    While none of the study had its turn, it counts as success that the candidate answers others before it.
+    """
     now = spool.now()
     due = [_due_since(it.history, now) for it in stands if it.is_open]
     successes = [at for it in stands if (at := _last_success(it.history)) is not None]
+    if not any(_had_its_turn(it.history, now) for it in stands if it.is_open):
+        successes += filter(None, [last_progress(spool, choice.destination)])
     is_paused = pause_in_force(spool, choice.destination) is not None
     return Situation(
         current=choice.destination,
@@ -118,6 +141,12 @@ def left_behind(spool: Spool, folder: str, pin: Pin, part_id: str) -> Iterator[t
             yield unit, choice
 
 
+def note_handed_over(spool: Spool, folder: str, pin: Pin, old: Unit, *, to: str) -> None:
+    """Note for persons that a study was handed over: once for all its parts, before the first of them follows."""
+    key, part = f"{folder.rpartition('/')[2]}-{pin.route}-{pin.epoch}", str(old.order["part"])
+    note(spool, "handed_over", key, route=pin.route, part=part, what=f"{old.order['destination']} to {to}: {pin.why}")
+
+
 def _earlier(spool: Spool, folder: str, pin: Pin) -> Iterator[Choice]:
     current = candidate_in(pin)
     for epoch in range(pin.epoch):
@@ -143,7 +172,7 @@ def _stand(spool: Spool, part_id: str, choice: Choice) -> Stand | None:
         opened_at=part.opened_at,
         unit=unit,
         history=tuple(spool.deliveries.history(delivery)),
-        holding=holding_of(len(manifest.instances), facts, unrecorded=unit.facts.get(_UNDER_WAY, 0)),
+        holding=holding_of(len(manifest.instances), facts, unrecorded=unit.facts.get(UNDER_WAY, 0)),
         is_watched=state is not None and state.status in ("waiting", "working"),
     )
 
@@ -166,6 +195,11 @@ def _due_since(history: tuple[State, ...], now: datetime) -> datetime:
             since = max(state.at, state.due or state.at)
         before = state.stage
     return now if since is None or before == "render" else since
+
+
+def _had_its_turn(history: tuple[State, ...], now: datetime) -> bool:
+    due = _due_since(history, now)
+    return any(it.status == "working" and it.stage == "send" and it.at >= due for it in history)
 
 
 def _last_success(history: tuple[State, ...]) -> datetime | None:

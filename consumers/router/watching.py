@@ -16,23 +16,26 @@ from typing import Any
 import structlog
 
 from consumers.router.calendar import changes
-from consumers.router.candidates import candidates_of
+from consumers.router.candidates import Candidates
 from consumers.router.choice import candidate_choice, order_of
 from consumers.router.hand_over import Answer, Ask, Move, Stay, Wait, decide, patience
 from consumers.router.standing import (
     Site,
     Stand,
     candidate_in,
+    candidates_now,
     left_behind,
+    note_handed_over,
     situation_of,
     soon,
     stage_of,
     stands_at,
 )
+from consumers.router.telling import handed_over_event, note_hand_over
 from shared import metrics
 from shared.config.rules import Route
 from shared.errors import SupersededError
-from shared.messages import Bell, Event, Ring, StudyHandedOver
+from shared.messages import Bell, Event, Ring
 from shared.outcomes import Watched
 from shared.spool import states
 from shared.spool.deliveries import Order, Ordered, create_delivery, marker, ordered_to_json, routing_key
@@ -136,7 +139,10 @@ class Watch:
         if any(it.is_open for it in stands) and all(it.is_asked for it in stands if it.is_open):
             return Stay(why="a person is asked", look_at=self._spool.now() + _LOOK_AGAIN)
         situation = situation_of(self._spool, pin, choice, stands)
-        return decide(route, candidates_of(self._site.config, route.one_of), situation, self._spool.now())
+        return decide(route, self._candidates(route), situation, self._spool.now())
+
+    def _candidates(self, route: Route) -> Candidates:
+        return candidates_now(self._spool, self._site.config, route)
 
     def _act(self, stands: list[Stand], answer: Answer) -> None:
         now = self._spool.now()
@@ -160,7 +166,7 @@ class Watch:
         now = self._spool.now()
         moment = answer.until if isinstance(answer, Wait) else answer.look_at if isinstance(answer, Stay) else None
         if not any(it.holding.some for it in stands):  # when its window closes, it is chosen for again
-            candidates = candidates_of(self._site.config, route.one_of)
+            candidates = self._candidates(route)
             them = map(candidates.calendar, candidates.them)
             edge = next(changes(them, now, now + _LONGEST, candidates.zone), None)
             moment = min(filter(None, (moment, edge)), default=None)
@@ -171,9 +177,9 @@ class Watch:
         config = self._site.config
         source = config.source(self._site.part.source)
         issuer = (source.issuer or "") if source is not None else ""
-        if route.profile is not None:
-            keep_profile(self._spool, config.profiles[route.profile])
         to = candidate_choice(route, config, issuer, lambda profile: key_id(config, profile), answer.to)
+        if to.form.profile:
+            keep_profile(self._spool, config.profiles[to.form.profile])
         why = "; ".join(filter(None, (answer.why, answer.notice)))
         wanted = handed_over(
             pin, choice.destination, to, made_at=self._spool.now(), config=self._site.config_hash, why=why
@@ -182,36 +188,20 @@ class Watch:
         if standing == wanted:
             metrics.HANDED_OVER.labels(route=route.name, destination=choice.destination).inc()
             log.warning("handed_over", route=route.name, destination=choice.destination, to=answer.to)
-            self._tell(route, choice, stands, answer.to)
+            self._events.append(handed_over_event(self._claim, pin, choice.destination, answer.to, stands))
         return self._route(route) or self._spool.now() + _OTHERS
-
-    def _tell(self, route: Route, choice: Choice, stands: list[Stand], to: str) -> None:
-        there, doubt, count = (
-            sum(getattr(it.holding, word) for it in stands) for word in ("delivered", "in_doubt", "count")
-        )
-        self._events.append(
-            StudyHandedOver(
-                id=self._claim.id,
-                n=self._claim.state.n,
-                part=self._claim.id,
-                route=route.name,
-                destination=choice.destination,
-                to=to,
-                delivered=there,
-                in_doubt=doubt,
-                instances=count,
-            )
-        )
 
     def _follow(self, unit: Unit, pin: Pin, choice: Choice) -> None:
         """Give this part to the candidate that has the study now: named, made, and then the old delivery ended."""
         config = self._site.config
+        note_handed_over(self._spool, self._folder, pin, unit, to=choice.destination)
         source = config.source(self._site.part.source)
         order = order_of(self._site.part, pin, choice, config, "" if source is None else source.ae_title)
         ordered = Ordered(order=replace(order, excluded=self._excluded(order)))
         if order.id not in self._claim.facts.get("ordered", {}):
             self._claim.record({"ordered": {order.id: ordered_to_json(ordered)}})
         old = str(unit.order["destination"])
+        note_hand_over(self._spool, self._folder, pin, unit, order, len(self._site.manifest.instances))
         create_delivery(self._spool, ordered.order, self._site.config_hash, moved_from=old)
         made = self._spool.deliveries.newest(order.id)
         if made is not None and made.n == 0:

@@ -29,6 +29,7 @@ from shared.outcomes import Later, Next, Outcome
 from shared.spool.deliveries import Order, order_from_json
 from shared.spool.parts import Instance
 from shared.spool.pauses import check_not_paused
+from shared.spool.progress import Progress
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -70,6 +71,7 @@ class Sender:
         self.circuit = Circuit(spool, destination)
         self._pace, self._timeouts = Pace(lambda: rate(spool.now()), stopping), timeouts
         self._tls = tls.of_destination(destination)
+        self._progress = Progress(spool, destination.name)
         self._kept = Kept(destination.keep_open, stopping)
         self._may_transcode = destination.transcode == "lossless"
         self._verification = Verification(spool, destination, timeouts, self._tls)
@@ -160,6 +162,7 @@ class Sender:
             may_send=lambda: self._may_go_on(claim),
             pace=self._pace,
             transcoder=Transcoder(self._spool.store) if self._may_transcode else None,
+            progressed=self._progress.note,
         )
 
     def _in_turn(self, left: Mapping[str, Instance]) -> Mapping[str, Instance]:

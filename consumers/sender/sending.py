@@ -33,9 +33,11 @@ class Slice:
 
     Args:
         claim: where it is recorded.
+        progressed: called when it is recorded that something was delivered.
     """
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, progressed: Callable[[], None]) -> None:
+        self._progressed = progressed
         self._claim, self._is_watched = claim, bool(claim.order.get("one_of"))
         self._under_way, self._begun = "", 0.0
         self._lock, self._over = threading.RLock(), threading.Event()
@@ -113,6 +115,8 @@ class Slice:
         with self._lock:
             if self._facts:
                 self._claim.record(self._facts)
+            if self._facts.get("delivered"):
+                self._progressed()
             self._facts, self._count, self._since = {}, 0, time.monotonic()
 
 
@@ -138,6 +142,7 @@ class Sending:
         may_send: asked before every C-STORE; raises when another process owns the destination.
         pace: called with the bytes of each instance sent; waits as long as `max_rate` says.
         transcoder: for what the destination does not accept as it is stored; None when it may not be transcoded.
+        progressed: called when it is recorded that something was delivered.
 
     Attributes:
         answered: how many C-STORE requests the destination answered.
@@ -152,8 +157,9 @@ class Sending:
         may_send: Callable[[], None],
         pace: Callable[[int], None],
         transcoder: Transcoder | None = None,
+        progressed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._claim, self._destination, self._slice = claim, destination, Slice(claim)
+        self._claim, self._destination, self._slice = claim, destination, Slice(claim, progressed)
         self._path_of, self._may_send, self._pace = path_of, may_send, pace
         self._transcoder = transcoder
         self.answered = 0

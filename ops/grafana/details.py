@@ -54,6 +54,16 @@ def destinations() -> tuple[AnyPanel, ...]:
             unit=PER_MINUTE,
         ),
         lines(
+            "Handed over, by route",
+            "Studies left for the next service of their route, and the service that they left. `dcmrelay status` names "
+            "what each has in part; call its people: it must discard that.",
+            Query(
+                rate_by("dcmrelay_studies_handed_over_total", "route, destination", per=60),
+                "{{route}}: {{destination}}",
+            ),
+            unit=PER_MINUTE,
+        ),
+        lines(
             "Owned by a sender, circuit open",
             "Owned 1: one sender process works for the destination; 0 for longer than a minute: none runs for it. "
             "Circuit open 1: it takes nothing, and only a probe goes out now and then; call its people.",
@@ -118,6 +128,27 @@ def workers() -> tuple[AnyPanel, ...]:
             "Associations at the ingress, by how they ended",
             "Refusals come from callers that no [[source]] names, or from limits; the ingress' log says which.",
             Query(rate_by("dcmrelay_associations_total", "outcome", per=60), "{{outcome}}"),
+            unit=PER_MINUTE,
+        ),
+        lines(
+            "Parts that failed a check",
+            "By check, and whether they wait as a dead letter (`held`) or went on (`warned`). `dcmrelay dead list` "
+            "names the element.",
+            Query(rate_by("dcmrelay_check_failures_total", "check, outcome", per=60), "{{check}}: {{outcome}}"),
+            unit=PER_MINUTE,
+        ),
+        lines(
+            "Storage commitment, by outcome",
+            "What modalities asked to be committed, and what became of it. Failures: `dcmrelay status` says what "
+            "the archive lacks.",
+            Query(rate_by("dcmrelay_commitments_total", "source, outcome", per=60), "{{source}}: {{outcome}}"),
+            unit=PER_MINUTE,
+        ),
+        lines(
+            "Messages to persons",
+            "Mails, webhooks and commands of `[[notify]]`, by whether they were taken. Failed ones are tried again; "
+            "`dcmrelay test --notify NAME` tries one now.",
+            Query(rate_by("dcmrelay_notices_total", "notifier, outcome", per=60), "{{notifier}}: {{outcome}}"),
             unit=PER_MINUTE,
         ),
         lines(

@@ -110,7 +110,8 @@ def _cut_off() -> AnyPanel:
         "broker is back. Records that cannot be read point to a damaged disk: `dcmrelay status`. Foreign messages, "
         "in the last hour, were not written by a relay of this version: who else uses this broker? Ledger away: "
         "nothing waits for it, it catches up; its log names the database's error. Damaged files: check the disk, have "
-        "the source send again. Unexplained: `dcmrelay reconcile` names what.",
+        "the source send again. Unexplained: `dcmrelay reconcile` names what. Late: parts that a route's "
+        "`accepted_within` was too short for. Mute: a `[[notify]]` whose message nobody takes.",
         Query('count(up{job="dcmrelay"} == 0) or vector(0)', "no answer"),
         Query("count(dcmrelay_broker_connected == 0) or vector(0)", "no broker"),
         Query('1 - max(up{job="rabbitmq"})', "broker silent"),
@@ -122,6 +123,8 @@ def _cut_off() -> AnyPanel:
         Query('1 - max(dcmrelay_ledger_available{worker="ledger"})', "ledger away"),
         Query('max(dcmrelay_damaged_files{worker="janitor"})', "damaged files"),
         Query('max(dcmrelay_unexplained{worker="janitor"})', "unexplained"),
+        Query('sum(max by (route) (dcmrelay_late{worker="janitor"})) or vector(0)', "late"),
+        Query('sum(max by (notifier) (dcmrelay_notifier_failing{worker="janitor"})) or vector(0)', "mute"),
         width=5,
     )
 

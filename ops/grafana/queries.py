@@ -17,8 +17,9 @@ def total_rate(counter: str, *, per: int = 1) -> str:
 
 
 def rate_by(counter: str, label: str, *, per: int = 1) -> str:
-    """Return events by a label's value; a series called `none yet` before the first."""
-    return f"{_times(per)}sum by ({label}) (rate({counter}[$__rate_interval])) or on() {_named_zero(label)}"
+    """Return events by the values of a label, or of several with commas; `none yet` before the first."""
+    rate = f"sum by ({label}) (rate({counter}[$__rate_interval]))"
+    return f"{_times(per)}{rate} or on() {_named_zero(label.partition(',')[0])}"
 
 
 def destination_rate(counter: str, *, per: int = 1) -> str:

@@ -18,6 +18,7 @@ from shared.spool.runs import Run
 
 _GRACE_SECONDS = 5
 _REQUEST_SECONDS = 5
+_BROKER_SECONDS = 10
 
 
 def main(config_path: Path) -> int:
@@ -31,6 +32,7 @@ def _work(service: Service) -> None:
     listener = _listener(service, parts, this_run)
     publisher = Publisher(service.broker_url(), topology(service.destinations), "ingress")
     publisher.start()
+    publisher.link.first_try(_BROKER_SECONDS)  # refused is refused; one that is away is waited for, and stores go on
     closing = Closing(service.spool, service.config, parts, this_run, service.stopping)
     closing.adopt()
     service.spool.store.clear_drafts()

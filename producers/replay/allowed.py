@@ -44,27 +44,41 @@ def readdressed(order: Order, to: str, *, part: Part, config: Config) -> Order:
     )
 
 
-def by_profile_now(form: Form, config: Config, key_id: Callable[[str], str]) -> Form:
-    """A form by the profile of the same name as it is configured now.
+def profile_towards(order: Order, to: str, config: Config) -> str:
+    """The profile of a delivery that goes on to another destination: its own, or that of the route's other candidate.
+
+    A candidate may have a profile of its own. Nothing that was to be de-identified goes without one.
+    """
+    route = config.route(order.route)
+    if route is None or not {order.destination, to} <= {it.destination for it in route.one_of}:
+        return order.form.profile
+    return route.towards(to).profile or order.form.profile
+
+
+def by_profile_now(form: Form, config: Config, key_id: Callable[[str], str], name: str = "") -> Form:
+    """A form by a profile as it is configured now.
 
     Args:
         form: of the delivery.
         config: the configuration in force.
         key_id: gives the public name of a profile's key.
+        name: of the profile; empty: the one of the same name.
 
     Raises:
         ValueError: there is no such profile, or the form has none.
     """
-    profile = config.profile(form.profile) if form.kind == "deidentified" else None
+    name = name or form.profile
+    profile = config.profile(name) if form.kind == "deidentified" else None
     if profile is None:
         raise ValueError(f"it goes {form.label}, and there is no such profile in the configuration")
-    return replace(form, profile_hash=profile.hash, key_id=key_id(form.profile), engine_version=ENGINE_VERSION)
+    return replace(form, profile=name, profile_hash=profile.hash, key_id=key_id(name), engine_version=ENGINE_VERSION)
 
 
 def _route(form: Form, to: str, part: Part, config: Config) -> Route:
     routes = [it for it in config.routes if to in it.destinations and _is_open_to(it, part)]
     if not routes:
         raise ValueError(f"no route of source '{part.source}' names '{to}'; add one, and restart the workers")
+    routes = [it.towards(to) for it in routes]
     same = [it for it in routes if it.edit is None and it.profile == (form.profile or None)]
     if not same:
         raise ValueError(f"no route gives '{to}' studies of '{part.source}' {form.label}; it goes in no other form")

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from producers.replay.allowed import by_profile_now, readdressed
+from producers.replay.allowed import by_profile_now, profile_towards, readdressed
 from producers.replay.ring import put
 from producers.replay.show import brought_by, instances_of, unbrought
 from shared.config import Config
@@ -128,8 +128,10 @@ def part_of(spool: Spool, part_id: str) -> Part:
 
 
 def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
-    if profile_now:
-        order = replace(order, form=by_profile_now(order.form, site.config, lambda name: _key_id(site.config, name)))
+    profile = profile_towards(order, to, site.config) if to else order.form.profile
+    if profile_now or (order.form.kind == "deidentified" and profile != order.form.profile):
+        form = by_profile_now(order.form, site.config, lambda name: _key_id(site.config, name), profile)
+        order = replace(order, form=form)
     if to:
         order = readdressed(order, to, part=part_of(site.spool, order.part), config=site.config)
     return order

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 
-from producers.replay.orders import Site, give, successor
+from producers.replay.orders import Site, give, part_of, successor
+from producers.replay.pinning import move_pins
 from producers.replay.ring import put
 from producers.replay.show import unbrought
 from shared.messages import Ring
 from shared.spool import states
-from shared.spool.deliveries import Ordered, marker
+from shared.spool.deliveries import Ordered, marker, order_from_json
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
@@ -54,7 +55,8 @@ def carried_out(
 ) -> tuple[Ring | None, list[Step]]:
     """Order what goes on of one part's deliveries, then end those that it goes on for.
 
-    In this order: whoever is killed in between orders the same again and ends them then.
+    In this order: whoever is killed in between orders the same again and ends them then. Before a whole study goes, its
+    pins are moved: what comes of it meanwhile goes along.
 
     Returns:
         The bell of the part, if it needs one, and what became of each delivery.
@@ -67,10 +69,19 @@ def carried_out(
         return None, list(steps)
     part, orders = str(going[0].unit.order["part"]), _merged([step.ordered for step in going if step.ordered])
     try:
+        if way.whole:
+            _move_pins(site, part, going)
         ring = give(site, part, [replace(ordered, due=due) for ordered in orders])
     except ValueError as error:
         return None, [step if step.refused else replace(step, ordered=None, refused=str(error)) for step in steps]
     return ring, [_ended(site, step, way) for step in steps]
+
+
+def _move_pins(site: Site, part_id: str, going: Sequence[Step]) -> None:
+    part = part_of(site.spool, part_id)
+    for step in going:
+        if step.ordered is not None:
+            move_pins(site, part, order_from_json(step.unit.order), step.ordered.order)
 
 
 def _step(site: Site, unit: Unit, way: Way) -> Step:

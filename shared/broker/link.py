@@ -65,7 +65,7 @@ class Link:
         self._parameters = parameters(url, f"dcmrelay {name} {role}")
         self._role, self._ready, self._lost, self._tick = role, ready, lost, tick
         self._stopping = threading.Event()
-        self._connected = threading.Event()
+        self._connected, self._tried = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._connection: pika.BlockingConnection | None = None
         self._channel: BlockingChannel | None = None
@@ -88,6 +88,16 @@ class Link:
         if self._failed is not None:
             raise self._failed
         return self._connected.is_set()
+
+    def first_try(self, seconds: float) -> None:
+        """Waits until the first try to connect is over, for so many seconds at most; a broker that is away is no error.
+
+        Raises:
+            StartError: as `wait_connected`.
+        """
+        self._tried.wait(seconds)
+        if self._failed is not None:
+            raise self._failed
 
     @property
     def failed(self) -> StartError | None:
@@ -163,13 +173,16 @@ class Link:
         except StartError as error:
             self._failed = error
             self._connected.set()
+            self._tried.set()
             log.error("broker_refused", problem=str(error))
         except Exception as error:  # noqa: BLE001  (the worker must not live on deaf; its text may hold values)
             self._failed = StartError(f"the connection ended by a fault: {type(error).__name__} at {where(error)}")
             self._connected.set()
+            self._tried.set()
             log.error("broker_link_broke", error=type(error).__name__, at=where(error))
 
     def _say_once(self, tried: RetryCallState) -> None:
+        self._tried.set()
         if tried.attempt_number == 1 and tried.outcome is not None:
             log.warning("broker_away", role=self._role, why=str(tried.outcome.exception()))
 
@@ -203,6 +216,7 @@ class Link:
             self._connection, self._channel = connection, channel
         self._ever_connected = True
         self._connected.set()
+        self._tried.set()
         metrics.BROKER_CONNECTED.labels(role=self._role).set(1)
         while not self._stopping.is_set():
             connection.process_data_events(time_limit=1)

@@ -154,6 +154,6 @@ def _route(config: Config, route: Route) -> Iterator[Problem]:
         yield at("route", route.name, "hand_over_after_urgent", "is longer than hand_over_after; make it shorter")
     for name in dict.fromkeys(route.destinations):
         destination = config.destination(name)
-        if destination and destination.deidentified_only and route.profile is None:
+        if destination and destination.deidentified_only and route.towards(name).profile is None:
             text = f"is missing, but destination {name!r} is deidentified_only; add profile, or take {name!r} out"
             yield at("route", route.name, "profile", text)

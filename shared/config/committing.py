@@ -55,4 +55,4 @@ def _brings(route: Route, source: Source, destination: str) -> bool:
     asked = route.match.get("source")
     patterns = asked if isinstance(asked, tuple) else ("*",)
     is_its = any(fits(pattern, source.name) for pattern in patterns)
-    return is_its and route.profile is None and destination in route.destinations
+    return is_its and route.towards(destination).profile is None and destination in route.destinations

@@ -16,6 +16,7 @@ from shared.config import holidays, keywords, listed, matching, regex, values, w
 from shared.config.values import shown
 
 T = TypeVar("T")
+_LONGEST_WORD = 4096
 
 
 class Table(BaseModel):
@@ -72,6 +73,12 @@ def _as_list(value: object) -> str:
 def _constant(value: str) -> str:
     if not value or not value.isprintable() or len(value) > 64:
         raise ValueError(f"{shown(value)} must be 1 to 64 characters without control characters")
+    return value
+
+
+def _word(value: str) -> str:
+    if not value.isprintable() or len(value) > _LONGEST_WORD:
+        raise ValueError(f"{shown(value)} must be at most {_LONGEST_WORD} characters without control characters")
     return value
 
 
@@ -240,6 +247,7 @@ SendingAeTitle = Annotated[str, text(_named_sender, '"CT1"')]
 CalledAeTitle = Annotated[str, text(_called, '"DCMRELAY"')]
 CallingAeTitle = Annotated[str, text(_calling, '"DCMRELAY"')]
 Constant = Annotated[str, text(_constant, '"HX"')]
+Word = Annotated[str, text(_word, '"--urgent"')]
 Host = Annotated[str, text(values.parse_host, '"10.1.2.3"')]
 PeerName = Annotated[str, text(values.parse_peer, '"pacs.example"')]
 CertificateName = Annotated[str, text(values.parse_certificate, '"ct-1.example"')]

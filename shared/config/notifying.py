@@ -19,10 +19,13 @@ from shared.config.fields import (
     Port,
     Several,
     Table,
+    Word,
 )
 from shared.config.problems import Problem, at
 
-Occasion = Literal["dead_letter", "destination_down", "handed_over", "disk_low", "late", "addendum", "stuck"]
+Occasion = Literal[
+    "dead_letter", "destination_down", "handed_over", "disk_low", "late", "addendum", "stuck", "commitment"
+]
 _KEYS = {
     "smtp": ("host", "port", "security", "sender", "to", "user", "password_file", "ca"),
     "webhook": ("url", "url_file", "password_file", "ca"),
@@ -61,7 +64,7 @@ class Notify(Table):
     port: Port | None = None
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: Constant | None = None
-    command: Listed[Constant] = ()
+    command: Listed[Word] = ()
     url: NoticeUrl | None = None
     url_file: FilePath | None = None
     password_file: FilePath | None = None
@@ -105,7 +108,7 @@ def _webhook(notify: Notify) -> Iterator[Problem]:
 
 
 def _command(notify: Notify) -> Iterator[Problem]:
-    if not notify.command:
+    if not notify.command or not notify.command[0]:
         yield _at(notify, "command", 'is missing; add it, for example command = ["/usr/local/bin/page", "pacs"]')
 
 

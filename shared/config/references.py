@@ -13,6 +13,7 @@ from shared.config.problems import Problem, at
 from shared.config.values import did_you_mean, shown
 
 Raw = Mapping[str, Any]
+_OF_CANDIDATES = (("destination", "destination"), ("during", "calendar"), ("profile", "profile"), ("edit", "edit"))
 
 
 def references_in(raw: Raw) -> Iterator[Problem]:
@@ -69,7 +70,7 @@ def _used(route: Raw) -> Iterator[tuple[str, str, str]]:
         yield from ((key, section, name) for name in names if isinstance(name, str))
     candidates = route.get("one_of")
     for number, candidate in enumerate(candidates if isinstance(candidates, list) else [], 1):
-        for key, section in (("destination", "destination"), ("during", "calendar")):
+        for key, section in _OF_CANDIDATES:
             name = candidate.get(key) if isinstance(candidate, dict) else None
             if isinstance(name, str):
                 yield f"one_of[{number}].{key}", section, name

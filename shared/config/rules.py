@@ -105,11 +105,15 @@ class Candidate(Table):
         destination: its name.
         during: name of the calendar of its hours; None: always.
         as_backup: "open": takes over inside its hours only, "always": outside them too, "never": does not take over.
+        profile: how it is de-identified for this one; None: as the route says.
+        edit: what is changed for this one; None: as the route says.
     """
 
     destination: str
     during: str | None = None
     as_backup: Literal["open", "always", "never"] = "open"
+    profile: str | None = None
+    edit: str | None = None
 
 
 class Route(Table):
@@ -149,3 +153,9 @@ class Route(Table):
     def destinations(self) -> tuple[str, ...]:
         """Every destination it may deliver to, in the order of the file."""
         return self.to + self.optional + tuple(c.destination for c in self.one_of)
+
+    def towards(self, destination: str) -> "Route":
+        """Return the route as it is for one destination: with the profile and edit of that candidate, if it has any."""
+        candidate = next((it for it in self.one_of if it.destination == destination), None)
+        own = {} if candidate is None else {"profile": candidate.profile, "edit": candidate.edit}
+        return self.model_copy(update={key: name for key, name in own.items() if name is not None})

@@ -50,11 +50,15 @@ class StudyRouted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyDelivered(Event):
-    """A delivery's instances all have a success or warning of the destination."""
+    """A delivery's instances all have a success or warning of the destination.
+
+    `addendum` says that they are later images of a study that was sent before.
+    """
 
     routing_key: ClassVar[str] = "study.delivered"
     destination: str
     instances: int
+    addendum: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ class Order:
         urgent: overtakes routine work to the same destination.
         again: 0 for what the router decided; counts the times a person ordered it once more.
         one_of: its destination is one of several candidates, and another may get the study instead.
+        addendum: later images of a study that its route was given before.
         excluded: indexes, in the manifest, of instances that never go to this destination.
     """
 
@@ -44,6 +45,7 @@ class Order:
     urgent: bool = False
     again: int = 0
     one_of: bool = False
+    addendum: bool = False
     excluded: tuple[int, ...] = ()
 
     @property

@@ -16,6 +16,7 @@ from shared.spool.store import sync_folder
 log = structlog.get_logger()
 MARKER = "dcmrelay-volume.json"
 _FOLDERS = ("spool", "run")
+FSTAB = Path("/etc/fstab")
 # What may stand there before: the private broker's folder, and what mkfs leaves in a new file system.
 _OURS_BEFORE = frozenset({"broker", "run", "lost+found"})
 
@@ -70,6 +71,10 @@ def _make(config: Config, folder: Path) -> None:
     strangers = _strangers(config, folder)
     if (folder / MARKER).exists():
         return  # another worker made it meanwhile
+    if place := _not_mounted(folder):
+        raise StartError(
+            _line(folder, f"would be made anew, but {FSTAB} has a volume for {place} that is not mounted: mount it")
+        )
     if strangers:
         raise StartError(
             _line(
@@ -97,6 +102,21 @@ def _check_keys(config: Config) -> None:
 
 def _key_names(config: Config) -> set[str]:
     return {profile.key_file for profile in config.profiles.values()}
+
+
+def _not_mounted(folder: Path) -> Path | None:
+    """The place of a volume that the system mounts at start, that would hold the folder, and that is not there now."""
+    try:
+        lines = [line.split() for line in FSTAB.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return None
+    places = [
+        Path(words[1].replace("\\040", " "))
+        for words in lines
+        if len(words) > 3 and not words[0].startswith("#") and "noauto" not in words[3].split(",")
+    ]
+    real = folder.resolve()
+    return next((it for it in places if real.is_relative_to(it) and not it.is_mount()), None)
 
 
 def _strangers(config: Config, folder: Path) -> list[str]:

@@ -65,5 +65,8 @@ def said(claim: Claim, state: State, outcome: Outcome | str | None) -> Said:
         routed = StudyRouted(id=claim.id, n=state.n, part=part, deliveries=len(rings))
         return Said(rings=rings, events=(routed,), unit=unit, journey=part)
     count = len(claim.facts.get("delivered", {}))
-    delivered = StudyDelivered(id=claim.id, n=state.n, part=part, destination=destination, instances=count)
+    late = bool(claim.order.get("addendum", False))
+    delivered = StudyDelivered(
+        id=claim.id, n=state.n, part=part, destination=destination, instances=count, addendum=late
+    )
     return Said(events=(delivered,), unit=unit, journey=part)

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,18 +38,22 @@ class Crew:
     Args:
         relay: whose configuration and broker.
         clock: a file with the seconds by which their wall clock is shifted.
+        enter: what is put before a command, so that it runs on the workers' host.
         synced: False lets no fsync reach the kernel.
 
     Attributes:
         ended: how often each worker was found ended.
         codes: their exit codes; negative when a signal ended them.
+        since: when each was last started, monotonic seconds.
     """
 
-    def __init__(self, relay: Relay, clock: Path, *, synced: bool = True) -> None:
+    def __init__(self, relay: Relay, clock: Path, enter: tuple[str, ...], *, synced: bool = True) -> None:
         self.ended: dict[str, int] = dict.fromkeys(WORKERS, 0)
         self.codes: list[tuple[str, int]] = []
-        self._relay, self._clock, self._synced = relay, clock, synced
+        self._relay, self._clock, self._enter, self._synced = relay, clock, enter, synced
+        self.since: dict[str, float] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._off = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_after)
 
@@ -89,19 +95,42 @@ class Crew:
 
     def start(self, worker: str) -> subprocess.Popen[bytes]:
         """Starts one more such worker, which nobody looks after."""
+        self.since[worker] = time.monotonic()
         command, *names = worker.split()
         strace = () if self._synced else (str(tool("strace")), *UNSYNCED)
-        line = (*strace, sys.executable, "-m", "tests.campaign.clock", str(self._clock), "dcmrelay", command)
+        line = (
+            *self._enter,
+            *strace,
+            sys.executable,
+            "-m",
+            "tests.campaign.clock",
+            str(self._clock),
+            "dcmrelay",
+            command,
+        )
         with (self._relay.folder / "crew.log").open("ab") as log:
             return subprocess.Popen(
                 (*line, "--config", str(self._relay.config), *names), cwd=PROJECT, stdin=subprocess.DEVNULL,
                 env=os.environ | {"DCMRELAY_BROKER_URL": self._relay.broker_url}, stdout=log, stderr=log,
             )  # fmt: skip
 
+    @contextlib.contextmanager
+    def off(self) -> Iterator[None]:
+        """kill -9 of every worker; none runs until the end."""
+        with self._off:
+            self.signal_all(signal.SIGKILL)
+            for program in self._running.values():
+                program.wait()
+            yield
+
     def _look_after(self) -> None:
         while not self._over.wait(0.03):
-            for worker, program in self._running.items():
-                if (code := program.poll()) is not None:
-                    self.ended[worker] += 1
-                    self.codes.append((worker, code))
-                    self._running[worker] = self.start(worker)
+            with self._off:
+                self._start_again()
+
+    def _start_again(self) -> None:
+        for worker, program in self._running.items():
+            if (code := program.poll()) is not None:
+                self.ended[worker] += 1
+                self.codes.append((worker, code))
+                self._running[worker] = self.start(worker)

@@ -7,12 +7,16 @@ import subprocess
 import time
 import urllib.error
 import urllib.parse
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from json import loads
+from json import dumps, loads
 
 from tests.brokers import management
 from tests.campaign.crew import WORKERS
+from tests.campaign.network import random_cut
+from tests.campaign.power import power, restarts
+from tests.campaign.rest import unfinished
 from tests.campaign.site import Site
 from tests.campaign.volume import full
 from tests.peers import run_tool, tool
@@ -33,11 +37,40 @@ CALLS = (
 
 
 def kills(site: Site, rng: random.Random, many: int) -> dict[str, int]:
-    """kill -9 of random workers at random moments."""
+    """kill -9 of whoever is at work, those killed least first, a moment after it was seen to be."""
+    return _kills(site, rng, many, WORKERS)
+
+
+def bystanders(site: Site, rng: random.Random, many: int) -> dict[str, int]:
+    """kill -9 of janitor and ledger, each in the midst of unfinished work."""
+    return _kills(site, rng, many, ("janitor", "ledger"))
+
+
+def _kills(site: Site, rng: random.Random, many: int, workers: tuple[str, ...]) -> dict[str, int]:
+    killed, at_work = Counter(dict.fromkeys(workers, 0)), 0
     for _ in range(many):
-        time.sleep(rng.uniform(0.05, 0.9))
-        site.crew.kill(rng.choice(WORKERS))
-    return {"kills": many}
+        found = _at_work(site, workers, 5)
+        victim = min(found or workers, key=lambda it: (killed[it], rng.random()))
+        time.sleep(rng.uniform(0, 0.03))
+        site.crew.kill(victim)
+        killed[victim] += 1
+        at_work += victim in found
+    return {"kills": many, "kills_of_who_was_at_work": at_work}
+
+
+def _at_work(site: Site, workers: tuple[str, ...], seconds: float) -> list[str]:
+    """Who holds a unit, or receives an instance; janitor and ledger, once they are up, while anything is unfinished."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        left = unfinished(site.relay)
+        pids = {it.owner.split("/")[1] for it in left if it and it.status == "working"}
+        busy = {worker for worker in workers if str(site.crew.pid(worker)) in pids}
+        busy |= {"ingress"} if site.load.open else set()
+        busy |= {it for it in ("janitor", "ledger") if left and time.monotonic() - site.crew.since[it] > 2}
+        if found := [worker for worker in workers if worker in busy]:
+            return found
+        time.sleep(0.01)
+    return []
 
 
 def all_at_once(site: Site, rng: random.Random, many: int) -> dict[str, int]:
@@ -59,7 +92,7 @@ def syscalls(site: Site, rng: random.Random, many: int) -> dict[str, int]:
              f"inject={call}:signal=SIGKILL:when={k}", "-p", str(site.crew.pid(worker))],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        deadline = time.monotonic() + 4
+        deadline = time.monotonic() + 2.5
         while site.crew.ended[worker] == ended and time.monotonic() < deadline:
             time.sleep(0.02)
         done += site.crew.ended[worker] > ended
@@ -131,6 +164,40 @@ def queues(site: Site, rng: random.Random, many: int) -> dict[str, int]:
     return {"queues_and_bindings_deleted": done}
 
 
+def queues_full(site: Site, rng: random.Random, many: int) -> dict[str, int]:
+    """Every queue is full and refuses what is published, for a while."""
+    rule = {"pattern": "^dcmrelay", "apply-to": "queues", "definition": {"max-length": 0, "overflow": "reject-publish"}}
+    for _ in range(many):
+        management(site.broker, "PUT", "/api/policies/%2F/full", dumps(rule).encode())
+        try:
+            _goes_on(site, rng.uniform(2, 4))
+        finally:
+            management(site.broker, "DELETE", "/api/policies/%2F/full")
+        time.sleep(rng.uniform(0.5, 2))
+    return {"queues_full": many}
+
+
+def network_cuts(site: Site, rng: random.Random, many: int) -> dict[str, int]:
+    """A cable is pulled, or loses what goes one way, in the midst of a C-STORE or of a publish."""
+    done: Counter[str] = Counter()
+    for _ in range(many):
+        cable, way, seconds = random_cut(rng)
+        midst = bool(_at_work(site, WORKERS[:3] + WORKERS[6:], 5))
+        with site.host.cut(cable, way):
+            time.sleep(seconds)
+        done.update({"network_cuts": 1, f"{cable.name}_{way}": 1, "cuts_in_the_midst": midst})
+        time.sleep(rng.uniform(0.2, 1))
+    return dict(done)
+
+
+def medley(site: Site, rng: random.Random, many: int) -> dict[str, int]:
+    """A little of most kinds on one relay."""
+    done: Counter[str] = Counter()
+    for kind, number in SHORT.items():
+        done.update(KINDS[kind](site, rng, number * many))
+    return dict(done)
+
+
 def alarms(site: Site, rng: random.Random, many: int) -> dict[str, int]:
     """RabbitMQ raises its memory alarm, then its disk alarm, and blocks whoever publishes."""
     for number in range(many):
@@ -168,10 +235,14 @@ def disk_full(site: Site, rng: random.Random, many: int) -> dict[str, int]:
     for number in range(many):
         what = "blocks" if number % 2 == 0 else "inodes"
         time.sleep(rng.uniform(1, 2))
-        before = site.load.not_taken
+        before, taken = site.load.not_taken, len(site.load.acknowledged)
         with full(site.relay.data, what):
-            time.sleep(rng.uniform(1.5, 3))
-        assert site.load.not_taken > before, f"no store was refused with no {what} left"
+            until = time.monotonic() + 20
+            while site.load.not_taken == before:
+                more = len(site.load.acknowledged) - taken
+                assert time.monotonic() < until, f"no store was refused with no {what} left, {more} were taken"
+                time.sleep(0.05)
+            time.sleep(rng.uniform(0.5, 2))
         done[f"disk_full_{what}"] += 1
     return done
 
@@ -236,9 +307,22 @@ KINDS: dict[str, Fault] = {
     "broker-erased": broker_erased,
     "connections": connections,
     "queues": queues,
+    "queues-full": queues_full,
+    "network": network_cuts,
+    "bystanders": bystanders,
     "alarms": alarms,
+    "power": power,
+    "power-control": power,
+    "power-cut": restarts,
+    "medley": medley,
     "disk-full": disk_full,
     "destinations": destinations,
     "clock": clock_jumps,
     "zombies": zombies,
 }
+
+# The short form: so many faults of each kind.
+SHORT = {
+    "network": 3, "kills": 8, "syscalls": 2, "connections": 1, "queues": 2, "queues-full": 1, "alarms": 1,
+    "disk-full": 2, "destinations": 2, "clock": 2, "power": 2, "power-cut": 1,
+}  # fmt: skip

@@ -82,19 +82,21 @@ class Load:
     """Sends from threads of its own, one per AE title, from `with` to its end.
 
     Args:
-        port: of the ingress, on 127.0.0.1.
+        host: of the ingress.
+        port: likewise.
         pause: seconds between studies.
 
     Attributes:
         acknowledged: what was answered with success, by SHA-256.
         not_taken: associations and stores that failed.
+        open: associations that bring something now.
     """
 
-    def __init__(self, port: int, pause: float = 0.25, titles: tuple[str, ...] = ("CT1", "MR1")) -> None:
+    def __init__(self, host: str, port: int, pause: float, titles: tuple[str, ...] = ("CT1", "MR1")) -> None:
         self.acknowledged: dict[str, Sent] = {}
-        self.again: int = 0
         self.not_taken = 0
-        self._port, self._pause = port, pause
+        self.open: set[str] = set()
+        self._host, self._port, self._pause = host, port, pause
         self._enough, self._gone = threading.Event(), threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(title,)) for title in titles]
 
@@ -126,11 +128,12 @@ class Load:
         try:
             contexts = [(CTImageStorage, [ExplicitVRLittleEndian])]
             with request(
-                "127.0.0.1", self._port, calling_ae_title=title, called_ae_title="DCMRELAY", contexts=contexts,
+                self._host, self._port, calling_ae_title=title, called_ae_title="DCMRELAY", contexts=contexts,
                 timeouts=_QUICK,
             ) as association:  # fmt: skip
                 context = association.accepted_context(CTImageStorage, ExplicitVRLittleEndian)
                 assert context is not None
+                self.open.add(title)
                 for it in left:
                     status = association.store(
                         memoryview(it.content), 0, len(it.content), context_id=context,
@@ -143,4 +146,6 @@ class Load:
                     taken += 1
         except DcmrelayError:
             self.not_taken += 1
+        finally:
+            self.open.discard(title)
         return left[taken:]

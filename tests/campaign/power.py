@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.campaign.load import data_set_of
 from tests.campaign.site import Site
-from tests.campaign.volume import mounted, power_cut
+from tests.campaign.volume import mount, mounted, power_cut, unmount
 
 
 def power(site: Site, rng: random.Random, many: int) -> dict[str, int]:
@@ -18,7 +18,6 @@ def power(site: Site, rng: random.Random, many: int) -> dict[str, int]:
 
     The workers stand still for the milliseconds of the copy, so that it is of one moment.
     """
-    assert site.image is not None, "a volume of its own needs root"
     cuts = []
     for number in range(many):
         time.sleep(rng.uniform(0.1, 0.8))
@@ -45,6 +44,22 @@ def power(site: Site, rng: random.Random, many: int) -> dict[str, int]:
     return counts
 
 
+def restarts(site: Site, rng: random.Random, many: int) -> dict[str, int]:
+    """The power fails for the whole relay, broker included, and comes back: it goes on from what was on the disk."""
+    copy = site.image.with_name("after.img")
+    for _ in range(many):
+        time.sleep(rng.uniform(1, 4))
+        site.crew.signal_all(signal.SIGSTOP)
+        power_cut(site.image, copy)
+        with site.crew.off():
+            os.kill(site.broker.pid, signal.SIGKILL)
+            unmount(site.relay.data)
+            copy.replace(site.image)
+            mount(site.image, site.relay.data)
+            site.broker.start()
+    return {"power_cuts": many}
+
+
 def _look(copy: Path, known: set[str], folder: Path) -> tuple[int, int, int]:
     """Lost instances, damaged ones, and records that are no JSON, in one image after its journal was replayed."""
     with mounted(copy, folder):
@@ -55,8 +70,6 @@ def _look(copy: Path, known: set[str], folder: Path) -> tuple[int, int, int]:
             damaged += sha256 != path.name
             whole |= {path.name} if sha256 == path.name else set()
         unreadable = sum(not _is_record(path) for path in spool.rglob("*.json") if path.is_file())
-        if os.environ.get("DCMRELAY_CAMPAIGN_DEBUG"):
-            print(json.dumps({"known": len(known), "whole": len(whole)}))
     return len(known - whole), damaged, unreadable
 
 

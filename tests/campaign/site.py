@@ -2,19 +2,17 @@
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcmrelay.broker_settings import load_settings
 from dcmrelay.private_broker import PrivateBroker
-from shared.spool.deliveries import active_deliveries
-from shared.spool.parts import active_parts
-from shared.spool.spool import Spool
 from tests.campaign.crew import Crew
 from tests.campaign.load import Load
-from tests.campaign.volume import can_mount, make_image, mounted
+from tests.campaign.network import BROKER, PEERS, Network
+from tests.campaign.volume import make_image, mounted
 from tests.peers import StoreScp, store_scp, tool
 from tests.system.relay import PROFILE, Relay, destination, relay_in, route
 
@@ -29,67 +27,56 @@ class Site:
     folder: Path
     relay: Relay
     broker: PrivateBroker
+    host: Network
     crew: Crew
     load: Load
     peers: dict[str, StoreScp]
-    image: Path | None
-
-    def unfinished(self) -> int:
-        """Parts and deliveries that wait or are worked on."""
-        return len(self.relay.unfinished())
-
-    def rests(self, seconds: float = 150) -> None:
-        """Waits until nothing is unfinished."""
-        deadline = time.monotonic() + seconds
-        while left := self.relay.unfinished():
-            if time.monotonic() > deadline:
-                shown = [(it.stage, it.status, it.reason, it.faults) if it else "open part" for it in left[:5]]
-                raise AssertionError(f"{len(left)} unfinished after {seconds} s: {shown}")
-            time.sleep(0.1)
-
-    def held(self) -> list[str]:
-        """Class and reason of each dead letter."""
-        spool = Spool(self.relay.data / "spool")
-        states = [spool.parts.newest(part) for part in active_parts(spool)]
-        states += [spool.deliveries.newest(id_) for id_ in active_deliveries(spool)]
-        return [f"{it.dead_letter_class}: {it.reason}" for it in states if it and it.status == "held"]
-
-    def arrived(self) -> Iterator[tuple[str, bytes]]:
-        """Every file that a destination wrote, with the destination's name."""
-        for name, peer in self.peers.items():
-            for path in peer.files():
-                yield name, path.read_bytes()
+    image: Path
 
 
 @contextmanager
-def site(broker: PrivateBroker, *, synced: bool = True, heartbeat: int = 4) -> Iterator[Site]:
+def site(broker: PrivateBroker, host: Network, *, synced: bool = True, pause: float = 0.25) -> Iterator[Site]:
     """A running relay under load; everything of it is gone afterwards.
 
     Args:
         broker: a running node whose management interface is on.
+        host: where the workers run.
         synced: False for the control of the power cut.
-        heartbeat: of the workers' connections to the broker, seconds.
+        pause: of the modalities between studies, seconds.
     """
-    place = "/dev/shm" if can_mount() else None
-    folder = Path(tempfile.mkdtemp(prefix="dcmrelay-campaign-", dir=place))
+    url = broker.url.replace("127.0.0.1", BROKER.ours) + "?heartbeat=4"
+    with _ground(url) as (folder, relay, image), ExitStack() as stack:
+        peers = {
+            name: stack.enter_context(store_scp(folder, "--unique-filenames", ae_title=name.upper())) for name in NAMES
+        }
+        relay.configure(*configuration({name: peer.port for name, peer in peers.items()}))
+        apart(relay)
+        (folder / "clock").write_text("0")
+        crew = stack.enter_context(Crew(relay, folder / "clock", host.enter, synced=synced))
+        load = stack.enter_context(Load(PEERS.theirs, relay.port, pause))
+        yield Site(folder, relay, broker, host, crew, load, peers, image)
+
+
+@contextmanager
+def _ground(url: str) -> Iterator[tuple[Path, Relay, Path]]:
+    """A folder, a relay whose data folder is a volume of its own, and the volume's image."""
+    folder = Path(tempfile.mkdtemp(prefix="dcmrelay-campaign-", dir="/dev/shm"))
     try:
-        with ExitStack() as stack:
-            image = folder / "volume.img" if can_mount() else None
-            relay = stack.enter_context(relay_in(folder / "relay", f"{broker.url}?heartbeat={heartbeat}"))
-            if image:
-                make_image(image)
-                stack.enter_context(mounted(image, relay.data))
-            peers = {
-                name: stack.enter_context(store_scp(folder, "--unique-filenames", ae_title=name.upper()))
-                for name in NAMES
-            }
-            relay.configure(*configuration({name: peer.port for name, peer in peers.items()}))
-            (folder / "clock").write_text("0")
-            crew = stack.enter_context(Crew(relay, folder / "clock", synced=synced))
-            load = stack.enter_context(Load(relay.port))
-            yield Site(folder, relay, broker, crew, load, peers, image)
+        with relay_in(folder / "relay", url) as relay:
+            make_image(folder / "volume.img")
+            with mounted(folder / "volume.img", relay.data):
+                yield folder, relay, folder / "volume.img"
+                relay.end()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def apart(relay: Relay) -> None:
+    """Workers and peers are hosts of one network."""
+    text = relay.config.read_text(encoding="utf-8")
+    text = text.replace('listen = ["127.0.0.1:', f'plain = "vpn"\nlisten = ["{PEERS.theirs}:')
+    text = text.replace('host = "127.0.0.1"', f'host = "{PEERS.ours}"').replace("127.0.0.0/8", f"{PEERS.ours}/32")
+    relay.config.write_text(text, encoding="utf-8")
 
 
 def configuration(ports: dict[str, int]) -> tuple[str, str]:
@@ -104,10 +91,17 @@ def configuration(ports: dict[str, int]) -> tuple[str, str]:
 
 
 @contextmanager
-def campaign_broker() -> Iterator[PrivateBroker]:
-    """A node that a campaign may kill, erase and alarm."""
+def campaign_broker(more: str = "") -> Iterator[PrivateBroker]:
+    """A node that a campaign may kill, erase and alarm; it listens to the workers' host, too.
+
+    Args:
+        more: of RabbitMQ's settings, in Erlang's notation.
+    """
     tool("rabbitmq-server")
     folder = Path(tempfile.mkdtemp(prefix="dcmrelay-broker-"))
+    port = load_settings(folder / "node.json").amqp_port
+    listeners = f'{{tcp_listeners, [{{"127.0.0.1", {port}}}, {{"{BROKER.ours}", {port}}}]}}'
+    (folder / "advanced.config").write_text(f"[{{rabbit, [{listeners}{more}]}}].\n", encoding="ascii")
     node = PrivateBroker(folder, management=True)
     node.start()
     try:

@@ -24,15 +24,25 @@ def make_image(image: Path) -> None:
 
 @contextmanager
 def mounted(image: Path, folder: Path) -> Iterator[Path]:
-    """The image, mounted; nothing is written back by the clock, so only what was synced is in the image."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _run("mount", "-o", "loop,commit=300,noatime", str(image), str(folder))
+    """The image, mounted until the end."""
+    mount(image, folder)
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=False, capture_output=True)
-        if os.path.ismount(folder):
-            _run("umount", "-l", str(folder))
+        unmount(folder)
+
+
+def mount(image: Path, folder: Path) -> None:
+    """Mounts the image; nothing is written back by the clock, so only what was synced is in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _run("mount", "-o", "loop,commit=300,noatime", str(image), str(folder))
+
+
+def unmount(folder: Path) -> None:
+    """What was mounted there is not any more, whoever still uses it."""
+    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
+    if os.path.ismount(folder):
+        _run("umount", "-l", str(folder))
 
 
 def power_cut(image: Path, copy: Path) -> None:

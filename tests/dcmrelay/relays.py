@@ -94,12 +94,14 @@ class Prepared:
     config: Config
     spool: Spool
 
-    def part(self, study: str = STUDY, *, minutes: int = 60, instances: int = 1) -> str:
+    def part(
+        self, study: str = STUDY, *, minutes: int = 60, instances: int = 1, source: str = "ct-1", config: str = "0" * 64
+    ) -> str:
         """A closed part, opened so many minutes before NOW, that waits for the router."""
         at = NOW - timedelta(minutes=minutes)
         part = Part(
             id=new_part_id(),
-            source="ct-1",
+            source=source,
             calling_ae_title="CT1",
             called_ae_title="DCMRELAY",
             study_instance_uid=study,
@@ -108,8 +110,8 @@ class Prepared:
         )
         open_part(self.spool, part)
         put_manifest(self.spool, part.id, Manifest(instances=tuple(_instance(part.id, k) for k in range(instances))))
-        waiting = State(n=0, stage="route", status="waiting", at=at, config="0" * 64)
-        self.spool.parts.create(part.id, {"source": "ct-1"}, waiting)
+        waiting = State(n=0, stage="route", status="waiting", at=at, config=config)
+        self.spool.parts.create(part.id, {"source": source}, waiting)
         return part.id
 
     def routed(self, part: str, *destinations: str) -> list[str]:

@@ -18,6 +18,15 @@ from tests.dcmrelay.relays import Command, write_config
 from tests.peers import free_port, tool
 from tests.support import eventually
 
+LATER = """
+[profile.p]
+options = ["clean-pixel-data"]
+[[route]]
+name = "outside"
+to = ["reading"]
+profile = "p"
+"""
+
 
 class Up:
     """A running `dcmrelay up`."""
@@ -145,15 +154,15 @@ def test_every_problem_of_a_configuration_is_a_line_and_nothing_starts(tmp_path:
 
 
 def test_what_is_not_built_yet_is_refused_at_start_but_checks(tmp_path: Path, command: Command) -> None:
-    path = write_config(tmp_path, more='[[check]]\nname = "id"\nrequire = ["PatientID"]\n')
+    path = write_config(tmp_path, more=LATER)
     refused, checked = command("up"), command("check", path)
     assert refused.code == 2
-    assert refused.err.startswith(f"{path}: check 'id': is not built in this version")
+    assert refused.err.startswith(f"{path}: profile 'p' key options: clean-pixel-data is not built in this version")
     assert refused.err.count("\n") == 1
     assert checked.code == 0
     assert f"warning: {refused.err}" in checked.out
     assert checked.out.splitlines()[-1].startswith(
-        f"{path}: OK: DCMRELAY on 127.0.0.1:0, 1 source, 2 destinations, 1 route"
+        f"{path}: OK: DCMRELAY on 127.0.0.1:0, 1 source, 2 destinations, 2 routes"
     )
 
 

@@ -43,7 +43,7 @@ GOLDEN: list[tuple[Bell | Event, bytes]] = [
         StudyDelivered(id=DELIVERY, n=9, part=PART, destination="archive", instances=612),
         (
             b'{"v":1,"event":"study.delivered","id":"d1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e","n":9,'
-            b'"part":"p0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f","destination":"archive","instances":612}'
+            b'"part":"p0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f","destination":"archive","instances":612,"addendum":false}'
         ),
     ),
     (
@@ -98,7 +98,7 @@ def test_every_event_has_its_golden_bytes_and_a_key_of_its_own() -> None:
 
 def test_no_message_has_a_field_for_a_name_or_a_path() -> None:
     known = {"id", "n", "part", "source", "instances", "bytes", "deliveries", "destination", "dead_letter_class"}
-    known |= {"route", "to", "delivered", "in_doubt"}
+    known |= {"route", "to", "delivered", "in_doubt", "addendum"}
     assert {field.name for kind in Event.__subclasses__() for field in fields(kind)} == known
 
 

@@ -185,6 +185,13 @@ class Relay:
                 self._command(*arguments), env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts one command of the command line, to be read to its end; files' modes bind it."""
+        return subprocess.Popen(
+            self._command(*arguments), env=self._environment(), cwd=PROJECT,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_obey,  # noqa: PLW1509
+        )  # fmt: skip
+
     def run(self, *arguments: str | Path, obeying_modes: bool = False) -> subprocess.CompletedProcess[str]:
         """Runs one command of the command line to its end.
 

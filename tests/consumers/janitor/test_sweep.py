@@ -27,7 +27,7 @@ from shared.spool.deliveries import marker
 from shared.spool.parts import Manifest, Part, active_parts, is_closed, put_manifest, read_manifest
 from shared.spool.runs import Run
 from shared.spool.spool import Spool
-from tests.shared.config.examples import SMALL
+from tests.shared.config.examples import ROUTE, SMALL
 from tests.shared.spool.examples import (
     CONFIG,
     FORM,
@@ -390,9 +390,9 @@ def test_a_replayed_dead_letter_whose_bell_was_lost_is_rung_for(spool: Spool, cl
     assert swept(spool) == {"send.archive": [(delivery, held.n + 1)]}
 
 
-def test_what_waits_for_a_destination_that_is_configured_no_more_is_held(spool: Spool) -> None:
+def test_what_waits_for_a_destination_that_is_configured_no_more_is_held(spool: Spool, tmp_path: Path) -> None:
     archive, reading = routed(spool, closed(spool), "archive", "reading")
-    found = sweep(spool, CONFIG, ("archive",))
+    found = sweep(spool, CONFIG, parse(SMALL + ROUTE.replace("plain", "all"), tmp_path))
     held = spool.deliveries.newest(reading)
     assert held is not None
     assert (held.status, held.dead_letter_class) == ("held", "policy")
@@ -404,10 +404,23 @@ def test_what_waits_for_a_destination_that_is_configured_no_more_is_held(spool: 
     assert kept.status == "waiting"
 
 
-def test_what_is_worked_on_is_not_held_under_its_worker(spool: Spool) -> None:
+def test_what_is_worked_on_is_not_held_under_its_worker(spool: Spool, tmp_path: Path) -> None:
     [reading] = routed(spool, closed(spool), "reading")
     claim(spool, reading)
-    sweep(spool, CONFIG, ("archive",))
+    sweep(spool, CONFIG, parse(SMALL, tmp_path))
     newest = spool.deliveries.newest(reading)
     assert newest is not None
     assert newest.status == "working"
+
+
+def test_what_a_person_lets_go_on_without_its_route_is_not_held_again(spool: Spool, tmp_path: Path) -> None:
+    (delivery,) = routed(spool, closed(spool), "archive")
+    current = parse(SMALL, tmp_path)
+    sweep(spool, CONFIG, current)
+    held = spool.deliveries.newest(delivery)
+    assert held is not None
+    assert held.reason == "route 'all' is not configured any more"
+    replayed = states.released(held, now=spool.now(), by="ann", why="", config=current.hash)
+    spool.deliveries.append(delivery, replayed)
+    sweep(spool, CONFIG, current)
+    assert spool.deliveries.newest(delivery) == replayed

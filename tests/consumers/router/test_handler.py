@@ -12,6 +12,7 @@ from pydicom.uid import EnhancedSRStorage
 
 from consumers.router.handler import Router
 from shared.messages import Bell, Ring
+from shared.notices.happened import of_happenings
 from shared.outcomes import Done
 from shared.spool import states
 from shared.spool.deliveries import Ordered, order_from_json, ordered_to_json
@@ -65,6 +66,19 @@ def went_to(relay: Bench, part: str) -> list[str]:
 def assert_held(state: State, words: str) -> None:
     assert (state.status, state.dead_letter_class) == ("held", "policy")
     assert words in state.reason
+
+
+def test_a_part_that_closed_after_the_study_was_routed_is_noted_as_an_addendum(relay: Bench) -> None:
+    relay.configure(RELAY + ALL)
+    first, beside = relay.part(*data_sets(1)), relay.part(*data_sets(1))
+    routed(relay, first)
+    relay.now += timedelta(minutes=5)
+    late = relay.part(*data_sets(2))
+    for part in (beside, late):
+        routed(relay, part)
+    (noted,) = of_happenings(relay.spool)
+    assert (noted.occasion, noted.about) == ("addendum", "all")
+    assert noted.facts == {"ids": [late]}
 
 
 def test_a_part_becomes_deliveries_and_a_bell_for_each(relay: Bench) -> None:
@@ -350,3 +364,16 @@ def test_what_a_person_orders_leaves_out_what_the_destination_excludes(tmp_path:
     made = relay.spool.deliveries.load(to_archive.id)
     assert made is not None
     assert (made.order["destination"], made.order["excluded"]) == ("archive", [1])
+
+
+def test_later_parts_of_a_study_carry_a_mark_that_people_are_told_of(relay: Bench) -> None:
+    first = relay.part(data_set())
+    at_once = relay.part(data_set(2))
+    went_to(relay, first)
+    went_to(relay, at_once)
+    relay.now += timedelta(minutes=5)
+    went_to(relay, late := relay.part(data_set(3)))
+    marks = [decision(relay, part)["deliveries"][0]["addendum"] for part in (first, at_once, late)]
+    assert marks == [False, False, True]
+    (trouble,) = of_happenings(relay.spool)
+    assert (trouble.occasion, trouble.about, list(trouble.members)) == ("addendum", "all", [f"{late}-all.json"])

@@ -1,6 +1,7 @@
 """A study that one of several candidates gets: chosen by the clock, handed over by the rules, once."""
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count as count_from
 from pathlib import Path
@@ -13,11 +14,16 @@ from consumers.router.handler import Router
 from consumers.router.standing import candidate_in, delivery_to
 from shared.errors import SupersededError
 from shared.messages import StudyHandedOver
+from shared.notices.happened import of_happenings
 from shared.outcomes import Done, Outcome
 from shared.spool import states
+from shared.spool.copies import copies
+from shared.spool.deliveries import order_from_json
+from shared.spool.diverts import Divert, put_divert
 from shared.spool.parts import is_finished
 from shared.spool.pauses import Pause, put_pause
-from shared.spool.pins import Pin, newest_pin, study_pins
+from shared.spool.pins import Pin, newest_pin, pinned_profile, study_pins
+from shared.spool.progress import Progress
 from shared.work import Claim, Said
 from tests.consumers.bench import RELAY, STUDY, Bench, bench, data_set
 
@@ -137,6 +143,19 @@ def test_a_silent_candidate_is_left_for_the_next_when_its_time_is_up(hospital: B
     (event,) = [it for it in said.events if isinstance(it, StudyHandedOver)]
     assert (event.destination, event.to, event.delivered, event.instances) == ("archive", "reading", 0, 3)
     assert not is_finished(hospital.spool, part)
+    assert not list(copies(hospital.spool))
+
+
+def test_a_hand_over_is_noted_for_persons_once_for_all_parts_with_what_the_old_one_has(hospital: Bench) -> None:
+    first, second = routed(hospital), routed(hospital)
+    record(hospital, at(hospital, first, "archive"), {"delivered": by_index(0)})
+    for part in (first, second, second):
+        look(hospital, part)
+    (noted,) = of_happenings(hospital.spool)
+    assert (noted.occasion, noted.about, len(noted.members)) == ("handed_over", "outside", 1)
+    assert noted.command == f"dcmrelay show {first[:10]}"
+    assert noted.facts["why"][0].startswith("archive to reading: 'archive' answered nothing with success")
+    assert "'archive' has 1 of 3 instances; tell it to discard them" in noted.facts["why"][0]
 
 
 def test_a_sender_that_hangs_is_fenced_by_the_hand_over(hospital: Bench) -> None:
@@ -147,6 +166,11 @@ def test_a_sender_that_hangs_is_fenced_by_the_hand_over(hospital: Bench) -> None
     look(hospital, part)
     assert state(hospital, old).outcome == "handed_over"
     assert "'archive' has 1 of 3 instances; tell it to discard them" in state(hospital, old).reason
+    (copy,) = copies(hospital.spool)
+    assert copy.sentence == "archive has 1 of 3 instances of a study that reading was given"
+    assert [(it.occasion, it.about, len(it.members)) for it in of_happenings(hospital.spool)] == [
+        ("handed_over", "outside", 1)
+    ]
     with pytest.raises(SupersededError):
         claim.check()
     with pytest.raises(SupersededError):
@@ -365,3 +389,105 @@ def test_two_routers_that_race_decide_once(hospital: Bench) -> None:
     assert pin(hospital).epoch == 1
     assert state(hospital, at(hospital, part, "archive")).outcome == "handed_over"
     assert state(hospital, at(hospital, part, "reading")).status == "waiting"
+
+
+OWN_PROFILES = (
+    TEXT.replace("[profile.basic]", '[profile.basic]\n[profile.other]\nkey_file = "other.key"')
+    .replace('during = "office", as_backup = "AS"', 'during = "office", as_backup = "always", profile = "basic"')
+    .replace('during = "night", as_backup = "AS"', 'during = "night", as_backup = "always", profile = "other"')
+)
+
+
+def test_each_candidate_gets_the_study_by_its_own_profile(tmp_path: Path) -> None:
+    it = bench(tmp_path, OWN_PROFILES)
+    part = routed(it)
+    old = at(it, part, "archive")
+    assert _profile(it, old) == "basic"
+    it.spool.deliveries.append(old, replace(state(it, old), n=1, stage="send"))  # its rendition is made
+    look(it, part)
+    look(it, part)
+    new = at(it, part, "reading")
+    assert (state(it, old).outcome, _profile(it, new), state(it, new).stage) == ("handed_over", "other", "render")
+    form = order_from_json(it.spool.deliveries.order(new) or {}).form
+    kept = pinned_profile(it.spool, form.profile_hash)
+    assert kept is not None
+    assert kept.hash == it.config.profiles["other"].hash
+    late = it.part(data_set(21))
+    look(it, late)
+    assert _profile(it, at(it, late, "reading")) == "other"
+
+
+def _profile(it: Bench, delivery: str) -> str:
+    order = it.spool.deliveries.order(delivery)
+    assert order is not None
+    return str(order["form"]["profile"])
+
+
+def divert(it: Bench, destination: str, hours: int = 2) -> None:
+    until = it.now + timedelta(hours=hours)
+    put_divert(it.spool, Divert(route="outside", destination=destination, at=it.now, until=until, by="ann", why="line"))
+
+
+def test_new_studies_go_where_a_person_diverts_the_route_while_that_lasts(tmp_path: Path) -> None:
+    it = bench(tmp_path, TEXT.replace("AS", "open"))  # at noon `reading` is closed
+    before = routed(it)
+    divert(it, "reading")
+    part = it.part(data_set(1, study="1.9"), study="1.9")
+    look(it, part)
+    assert at(it, before, "archive")
+    assert state(it, at(it, part, "reading")).due is None
+    decision = it.spool.read_json(f"parts/{part}/decision.json") or {}
+    assert decision["why"] == {"outside": "diverted until 2026-03-04T14:00+00:00 by ann (line)"}
+    late = it.part(data_set(21))
+    look(it, late)
+    assert at(it, late, "archive")
+    it.now += timedelta(hours=2)
+    look(it, after := it.part(data_set(1, study="1.10"), study="1.10"))
+    assert at(it, after, "archive")
+
+
+def test_what_was_not_begun_when_a_divert_ends_goes_to_who_is_on_duty(tmp_path: Path) -> None:
+    it = bench(tmp_path, TEXT.replace("AS", "open"))
+    divert(it, "reading")
+    part = routed(it)
+    put_pause(it.spool, Pause(destination="reading", paused=True, at=NOON, until=None, by="ann", why=""))
+    look(it, part)
+    assert pin(it).epoch == 0
+    divert(it, "")
+    look(it, part)
+    assert (pin(it).epoch, pin(it).choices[0].destination) == (1, "archive")
+
+
+def test_a_service_that_a_route_is_diverted_to_is_left_when_it_fails(hospital: Bench) -> None:
+    divert(hospital, "reading")
+    part = routed(hospital)
+    look(hospital, part)
+    assert state(hospital, at(hospital, part, "reading")).outcome == "handed_over"
+    assert at(hospital, part, "archive")
+
+
+def test_a_divert_to_one_that_is_no_candidate_is_passed_over(hospital: Bench) -> None:
+    divert(hospital, "third")
+    assert at(hospital, routed(hospital), "archive")
+
+
+def test_what_waits_behind_others_at_a_service_that_gets_on_stays(hospital: Bench) -> None:
+    part, sent = routed(hospital), Progress(hospital.spool, "archive")
+    for _ in range(3):
+        hospital.now += 9 * MINUTES
+        sent.note()
+        look(hospital, part)
+        assert pin(hospital).epoch == 0
+    for _ in range(2):
+        look(hospital, part)
+    assert pin(hospital).epoch == 1
+
+
+def test_a_study_that_had_its_turn_is_judged_by_its_own_progress(hospital: Bench) -> None:
+    part, sent = routed(hospital), Progress(hospital.spool, "archive")
+    record(hospital, at(hospital, part, "archive"), {"failed": by_index(0)})
+    for _ in range(2):
+        hospital.now += 9 * MINUTES
+        sent.note()
+        look(hospital, part)
+    assert pin(hospital).epoch == 1

@@ -16,6 +16,7 @@ from shared.dimse import CALLED_NOT_RECOGNIZED
 from shared.errors import HandedBackError
 from shared.spool.parts import Instance
 from shared.spool.pauses import Pause, put_pause
+from shared.spool.progress import last_progress
 from shared.spool.states import State
 from tests.consumers.bench import Bench, bench, data_set, data_sets, stored
 from tests.consumers.sender.peer import ABORT, Peer, after, aimed, flip_last_byte, listening, sender
@@ -39,6 +40,7 @@ def test_every_instance_arrives_byte_for_byte_in_one_association(tmp_path: Path)
     assert peer.kept == {it.sop_instance_uid: it.sha256 for it in manifest.instances}
     assert [(p.calling_ae_title, p.called_ae_title) for p in peer.callers] == [("DCMRELAY", "ARCHIVE")]
     assert relay.facts(delivery)["delivered"] == {"0": "0000", "1": "0000", "2": "0000"}
+    assert last_progress(relay.spool, "archive") is not None
 
 
 @pytest.mark.parametrize("status", [0x0000, 0xB000, 0x0111])

@@ -1,10 +1,11 @@
 """Where a delivery may go instead: by table."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from producers.replay.allowed import by_profile_now, readdressed
+from producers.replay.allowed import by_profile_now, profile_towards, readdressed
 from shared.config import Config, parse
 from shared.forms import ENGINE_VERSION, RECEIVED, Form
 from shared.spool.deliveries import Order
@@ -138,3 +139,11 @@ def test_a_source_that_is_gone_sends_nowhere_new(config: Config) -> None:
 def test_without_its_profile_there_is_no_newer_form(config: Config, form: Form) -> None:
     with pytest.raises(ValueError, match="no such profile"):
         by_profile_now(form, config, lambda _: "k")
+
+
+@pytest.mark.parametrize(("to", "profile"), [("night", "research"), ("day", "reading"), ("research", "reading")])
+def test_another_candidate_of_its_route_gets_it_by_its_own_profile(tmp_path: Path, to: str, profile: str) -> None:
+    one_of = 'one_of = [{ destination = "day" }, { destination = "night", profile = "research" }]'
+    config = parse(TEXT.replace('to = ["day", "night"]', one_of), tmp_path)
+    at_day = replace(order(reading(config)), destination="day", route="outside")
+    assert profile_towards(at_day, to, config) == profile

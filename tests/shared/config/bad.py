@@ -375,6 +375,14 @@ BAD = [
         "route 'r' key one_of[1].destination: destination 'archiv' is not configured; did you mean 'archive'?",
     ),
     (
+        R + 'one_of = [{ destination = "archive", profile = "readin" }]',
+        "route 'r' key one_of[1].profile: profile 'readin' is not configured; did you mean 'reading'?",
+    ),
+    (
+        R + 'one_of = [{ destination = "archive", edit = "e" }]',
+        "route 'r' key one_of[1].edit: edit 'e' is not configured; no edit is",
+    ),
+    (
         R + 'one_of = [{ destination = "archive", during = "c" }]',
         "route 'r' key one_of[1].during: calendar 'c' is not configured; no calendar is",
     ),
@@ -393,6 +401,13 @@ BAD = [
     ),
     (R, "route 'r': delivers to nobody; add to, optional or one_of"),
     (TO + 'optional = ["archive"]', "route 'r': names destination 'archive' 2 times; once is enough"),
+    (
+        D
+        + "deidentified_only = true\n"
+        + R
+        + 'one_of = [{ destination = "archive", profile = "reading" }, { destination = "d" }]',
+        "route 'r' key profile: is missing, but destination 'd' is deidentified_only; add profile, or take 'd' out",
+    ),
     (
         D + "deidentified_only = true\n" + R + 'optional = ["d"]',
         "route 'r' key profile: is missing, but destination 'd' is deidentified_only; add profile, or take 'd' out",

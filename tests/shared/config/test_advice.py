@@ -103,7 +103,7 @@ def test_a_calendar_that_is_always_open_needs_no_holiday() -> None:
         ),
         (
             ROUTE + 'accepted_within = "1h"',
-            "route 'plain' key accepted_within: has no effect in this version; look at dcmrelay_waiting instead",
+            "route 'plain' key accepted_within: is said by `dcmrelay status` only; a [[notify]] with on = [\"late\"] tells a person",
         ),
         (
             ROUTE + 'when_partial = "hold"',
@@ -157,7 +157,6 @@ def test_everything_unbuilt_in_the_full_example_is_named() -> None:
         for problem in unbuilt_in(parse(FULL.read_text(), FOLDER))
     ]
     assert unbuilt == [
-        "[[notify]]:",
         "route 'keep' key edit:",
         "profile 'outside' key objects.structured_report: \"send\"",
     ]

@@ -103,6 +103,33 @@ def test_without_its_marker_a_folder_is_not_taken_for_a_new_one(config: Config, 
     assert "is the right volume mounted?" in refused(config)
 
 
+@pytest.mark.parametrize(
+    ("options", "made"), [("defaults", False), ("rw,noatime", False), ("noauto,ro", True)], ids=str
+)
+def test_no_folder_is_made_where_a_volume_of_the_system_is_not_mounted(
+    config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch, options: str, *, made: bool
+) -> None:
+    fstab = folder.with_name("fstab")
+    fstab.write_text(f"# volumes\n/dev/sda1 / ext4 defaults 0 1\n\nUUID=1 {folder.parent} ext4 {options} 0 2\n")
+    monkeypatch.setattr("shared.spool.volume.FSTAB", fstab)
+    folder.mkdir()
+    if made:
+        prepare(config)
+        return
+    assert f"has a volume for {folder.parent} that is not mounted: mount it" in refused(config)
+    assert names_in(folder) == []
+
+
+def test_a_folder_that_was_made_is_recognised_whatever_the_system_mounts(
+    config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(config)
+    fstab = folder.with_name("fstab")
+    fstab.write_text(f"UUID=1 {folder} ext4 defaults 0 2\n")
+    monkeypatch.setattr("shared.spool.volume.FSTAB", fstab)
+    assert prepare(config).store.list("") != []
+
+
 def test_a_missing_key_is_never_made_anew_silently(config: Config, folder: Path) -> None:
     prepare(config)
     (folder / "reading.key").unlink()
