@@ -40,7 +40,7 @@ def status(config: Config, refused: tuple[str, ...] = (), *, json: bool) -> int:
         say("Nobody is needed.")
     say(_summary(health))
     for name, circuit in health.circuits.items():
-        say(one_line(f"{name}: {circuit.sentence}; `dcmrelay echo {name}`"))
+        say(one_line(f"{name}: {circuit.sentence}; `dcmrelay test {name}`"))
     for line in commitment_lines(config, attach(config)):
         say(line)
     for line in services.lines(of_services):

@@ -159,7 +159,7 @@ def deed(state: State) -> str:
         return "ordered again"
     if state.facts.get("replayed"):
         return "replayed"
-    return "made urgent" if state.urgent else "resumed"
+    return "made urgent" if state.urgent and not state.facts.get("resumed") else "resumed"
 
 
 def _meant(spool: Spool, beginnings: tuple[str, ...]) -> Iterator[str]:
