@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = Path(os.environ.get("DCMRELAY_REFERENCE", PROJECT.parent / "shared/reference.toml"))
-_NOT_BUILT = ("[edit.", "[calendar.")
+_NOT_BUILT = ("[edit.",)
 
 
 def built_copy(text: str, *, port: int, destinations: dict[str, int]) -> str:
@@ -19,8 +19,7 @@ def built_copy(text: str, *, port: int, destinations: dict[str, int]) -> str:
     """
     sections = re.split(r"(?m)^(?=\[)", text)
     text = "".join(section for section in sections if not section.startswith(_NOT_BUILT))
-    text = re.sub(r"(?ms)^one_of = \[.*?^\]\n", 'to = ["day-reading"]\n', text)
-    text = re.sub(r"(?m)^(edit|hand_over_after|when_partial|accepted_within) = .*\n", "", text)
+    text = re.sub(r"(?m)^(edit) = .*\n", "", text)
     text = re.sub(r'(?m)^quiet = ".*?"', 'quiet = "2s"', text)
     text = re.sub(r'(?m)^quiet_after_release = ".*?"', 'quiet_after_release = "500ms"', text)
     text = re.sub(r"(?m)^verify = .*$", '  [destination.retry]\n  first = "500ms"\n  max = "1s"', text)
