@@ -6,7 +6,6 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = Path(os.environ.get("DCMRELAY_REFERENCE", PROJECT.parent / "shared/reference.toml"))
-_NOT_BUILT = ("[calendar.",)
 
 
 def built_copy(text: str, *, port: int, destinations: dict[str, int]) -> str:
@@ -17,10 +16,6 @@ def built_copy(text: str, *, port: int, destinations: dict[str, int]) -> str:
         port: of the ingress.
         destinations: ports by destination.
     """
-    sections = re.split(r"(?m)^(?=\[)", text)
-    text = "".join(section for section in sections if not section.startswith(_NOT_BUILT))
-    text = re.sub(r"(?ms)^one_of = \[.*?^\]\n", 'to = ["day-reading"]\n', text)
-    text = re.sub(r"(?m)^(hand_over_after|when_partial|accepted_within) = .*\n", "", text)
     text = re.sub(r'(?m)^quiet = ".*?"', 'quiet = "2s"', text)
     text = re.sub(r'(?m)^quiet_after_release = ".*?"', 'quiet_after_release = "500ms"', text)
     text = re.sub(r"(?m)^verify = .*$", '  [destination.retry]\n  first = "500ms"\n  max = "1s"', text)
