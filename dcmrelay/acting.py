@@ -20,6 +20,7 @@ from shared.config import Config
 from shared.errors import StartError
 from shared.messages import Ring
 from shared.service import find_broker
+from shared.spool.commitments import COMMIT
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 from shared.spool.volume import attach
@@ -119,6 +120,8 @@ def schedule(desk: Desk, rate: str) -> Iterator[datetime | None]:
 
 
 def _replayed(desk: Desk, letter: DeadLetter) -> str:
+    if letter.stage == COMMIT:
+        return "told what is safe, as soon as it listens"
     if letter.stage == "route":
         return f"decided anew under configuration {desk.config.hash[:12]}"
     return "what is missing is sent, in the same form"

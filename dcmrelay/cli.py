@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from dcmrelay import dead, diverting, ledger, reconciling, studies
+from dcmrelay import asking, dead, diverting, ledger, reconciling, studies
 from dcmrelay.child import end_with_parent
-from dcmrelay.options import ConfigFile, Json
-from dcmrelay.output import complain, say
+from dcmrelay.options import ConfigFile, Json, moment, offer_no_phi
+from dcmrelay.output import complain, hide, say
 from shared import logs
 from shared.config import Config, find, load, unbuilt_in, warnings_of
 from shared.errors import ConfigError, DcmrelayError
@@ -31,6 +31,7 @@ app.add_typer(ledger.app, name="ledger")
 app.command()(studies.studies)
 app.command()(diverting.divert)
 app.command()(reconciling.reconcile)
+app.command()(asking.explain)
 
 
 def main() -> None:
@@ -39,7 +40,10 @@ def main() -> None:
     sys.excepthook = _unforeseen
     logs.set_up("dcmrelay", level="WARNING")
     try:
-        typer.main.get_command(app)(prog_name="dcmrelay")
+        hide(None)
+        command = typer.main.get_command(app)
+        offer_no_phi(command)
+        command(prog_name="dcmrelay")
     except ConfigError as error:
         for problem in error.problems:
             complain(problem)
@@ -249,7 +253,10 @@ def knocked(config: ConfigFile = None, as_json: Json = False) -> None:
 @app.command()
 def duty(
     week: Annotated[bool, typer.Option("--week", help="The seven days from midnight, not the moment.")] = False,
-    at: Annotated[datetime | None, typer.Option(help="A day or moment on the relay's clock; else now.")] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(parser=moment, metavar="MOMENT", help="A day or moment on the relay's clock; else now."),
+    ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 from dcmrelay.options import ConfigFile, Json
 from shared.config import find, load
 from shared.errors import StartError
+from shared.spool.commitments import COMMIT
 from shared.spool.volume import attach
 
 app = typer.Typer(help="Dead letters: what waits for a person.", no_args_is_help=True)
@@ -63,7 +64,7 @@ def show(id_: Annotated[str, typer.Argument(metavar="ID")], config: ConfigFile =
     spool = attach(loaded)
     found = choosing.found(spool, choosing.wish_of(spool, ids=(id_,)))
     letters.print_letters(spool, found, json=json)
-    if not json:
+    if not json and found[0].stage != COMMIT:
         looking.show(loaded, found[0].part, json=False)
 
 

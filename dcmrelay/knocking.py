@@ -4,7 +4,7 @@ import json as json_
 from datetime import timedelta
 from itertools import chain, count
 
-from dcmrelay.output import as_json, say, table
+from dcmrelay.output import as_json, is_hiding, say, table
 from shared.config import Config
 from shared.config.values import parse_ae_title
 from shared.spool.knocks import Knock, knocks
@@ -27,12 +27,15 @@ def knocked(config: Config, *, json: bool) -> None:
     found = [it for it in knocks(spool) if it.last >= since and not _is_let_in(config, it)]
     found.sort(key=lambda it: it.last, reverse=True)
     if json:
-        as_json([{**vars(it), "source": source_of(config, it)} for it in found])
+        as_json([{**vars(it), "source": "" if is_hiding() else source_of(config, it)} for it in found])
         return
     if not found:
         say("Nobody was refused whom the configuration does not let in.")
         return
     table(_COLUMNS, [{**vars(it), "why": _WHY.get(it.why, it.why)} for it in found])
+    if is_hiding():
+        say("\nWithout --no-phi there is a [[source]] for each, to paste.")
+        return
     for knock in found:
         say(f"\n{source_of(config, knock)}")
     say("\nPaste what you want to let in into the configuration, `dcmrelay check` it, and start the ingress again.")

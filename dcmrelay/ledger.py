@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from dcmrelay.options import ConfigFile, Json
-from dcmrelay.output import as_json, complain, say, table
+from dcmrelay.output import as_json, complain, say, shown, table
 from shared.config import Config, find, load
 
 app = typer.Typer(help="The ledger: run its worker, verify it, list what is in it.", invoke_without_command=True)
@@ -98,7 +98,9 @@ def _entries(
 
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:
-    content = {key: value for key, value in entry["content"].items() if key not in _HIDDEN and value not in ("", 0, [])}
+    content = {
+        key: value for key, value in shown(entry["content"]).items() if key not in _HIDDEN and value not in ("", 0, [])
+    }
     by, reason = content.pop("by", ""), content.pop("reason", "")
     told = [f"{key} {value}" for key, value in content.items() if not isinstance(value, dict | list)]
     fields = [f"by {', '.join(entry['content']['fields'])}"] if entry["content"].get("fields") else []

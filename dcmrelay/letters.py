@@ -8,6 +8,7 @@ from producers.replay.choose import DeadLetter
 from producers.replay.remedies import remedies
 from producers.replay.show import attempts, instances_of, missing_of
 from shared.forms import Form
+from shared.spool.commitments import COMMIT
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
@@ -40,10 +41,15 @@ def print_letters(spool: Spool, letters: list[DeadLetter], *, json: bool) -> Non
 
 def _print_letter(letter: DeadLetter, facts: Row) -> None:
     where = f" for {letter.destination}, {facts['form']}" if letter.destination else ", not routed"
+    if letter.stage == COMMIT:
+        where = f", {letter.source} was not told what is safe"
     say(one_line(f"{letter.id}: dead letter, class {letter.dead_letter_class}, at stage {letter.stage}{where}"))
     say(one_line(f"  reason: {letter.reason}"))
-    counts = (f"{len(facts[word])} {word}" for word in _WORDS if facts[word])
-    say(f"  instances: {', '.join((*counts, str(facts['missing']) + ' missing'))}, of {facts['instances']}")
+    if letter.stage == COMMIT:
+        say(f"  instances asked about: {facts['instances']}")
+    else:
+        counts = (f"{len(facts[word])} {word}" for word in _WORDS if facts[word])
+        say(f"  instances: {', '.join((*counts, str(facts['missing']) + ' missing'))}, of {facts['instances']}")
     table(("at", "what", "why"), facts["attempts"], title="attempts")
     for remedy in facts["remedies"]:
         say(one_line(f"  - {remedy}"))
@@ -54,7 +60,7 @@ def _facts(spool: Spool, letter: DeadLetter) -> Row:
     unit = units.load(letter.id)
     if unit is None:
         return views.letter_facts(letter)
-    left, total = missing_of(spool, unit), instances_of(spool, unit)
+    left, total = missing_of(spool, unit), instances_of(spool, unit) or len(unit.order.get("references", ()))
     return {
         **views.letter_facts(letter),
         "form": form_of(unit),

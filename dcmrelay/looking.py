@@ -1,17 +1,17 @@
 """The commands `status` and `show`: read, make rows, print."""
 
 import shutil
-from functools import partial
 
 from dcmrelay import reading, reloading, running, services, stories, views
 from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
 from shared.errors import StartError
-from shared.notices.looking import late
+from shared.notices.looking import free_since, late
 from shared.notices.told import failures
+from shared.notices.troubles import of_destinations
 from shared.spool.circuits import newest_circuit
-from shared.spool.commitments import active_commitments, refused_lately
+from shared.spool.commitments import refused_lately
 from shared.spool.damage import damages
 from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
@@ -54,18 +54,16 @@ def status(config: Config, refused: tuple[str, ...] = (), *, json: bool) -> int:
 
 
 def commitment_lines(config: Config, spool: Spool) -> list[str]:
-    """Sources that ask for storage commitment in vain, and requests that could not be answered."""
+    """Sources that ask for storage commitment in vain, and requests that could not be answered yet."""
     lines = [
         f'{it.name} asks for storage commitment; add commitment = {{ by = "...", port = ... }} to its [[source]]'
         for it in config.sources
         if it.commitment is None and refused_lately(spool, it.name)
     ]
-    for commitment in active_commitments(spool):
-        unit = reading.readable(partial(spool.commitments.outline, commitment), commitment)
-        if unit is not None and unit.state.reason:
-            state, source = unit.state, str(unit.order["source"])
-            way = "was not told what is safe" if state.status == "held" else "could not yet be told what is safe"
-            lines.append(one_line(f"{source} {way} ({state.reason}): check host and port of its commitment"))
+    for asked in reading.commitments(spool):
+        if asked.state.reason and asked.state.status != "held":
+            what = f"could not yet be told what is safe ({asked.state.reason})"
+            lines.append(one_line(f"{asked.order['source']} {what}: check host and port of its commitment"))
     return lines
 
 
@@ -92,7 +90,8 @@ def _health(config: Config, spool: Spool) -> views.Health:
     deliveries = list(reading.unfinished_deliveries(spool))
     parts = [brief for _, brief in reading.unfinished_parts(spool)]
     closed = [brief for brief in parts if brief is not None]
-    held = [brief for brief in (*closed, *deliveries) if brief.state.status == "held"]
+    held = [it for it in (*closed, *deliveries, *reading.commitments(spool)) if it.state.status == "held"]
+    units = [_unit(brief) for brief in deliveries]
     free = shutil.disk_usage(spool.store.root).free
     return views.Health(
         now=spool.now(),
@@ -108,13 +107,13 @@ def _health(config: Config, spool: Spool) -> views.Health:
         deliveries=tuple(brief for brief in deliveries if brief.state.status != "held"),
         letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),
         owners={it.name: reading.owner_alive(spool, it.name) for it in config.destinations},
-        alert_after={it.name: it.alert_after for it in config.destinations},
+        down=frozenset(it.about for it in of_destinations(units, config, free_since(spool, config), spool.now())),
         circuits={
             it.name: found
             for it in config.destinations
             if (found := newest_circuit(spool, it.name)) is not None and found.open
         },
-        late=late(spool, config, [_unit(brief) for brief in deliveries]),
+        late=late(spool, config, units),
         not_told=failures(spool, tuple(it.name or it.kind for it in config.notify)),
         pauses={it.name: pause for it in config.destinations if (pause := pause_in_force(spool, it.name))},
     )

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,24 +14,42 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from dcmrelay.hiding import Hider
 from shared.errors import StartError
 
+_hider: ContextVar[Hider | None] = ContextVar("hider", default=None)
 _WIDTH_WITHOUT_TERMINAL = 240
+
+
+def hide(hider: Hider | None) -> None:
+    """Hide from all that is printed from now on what `--no-phi` hides; None: nothing."""
+    _hider.set(hider)
+
+
+def is_hiding() -> bool:
+    """Whether a person asked for `--no-phi`."""
+    return _hider.get() is not None
+
+
+def shown(content: Any) -> Any:
+    """A line, row or JSON content as it may be printed; for what does not go through the functions below."""
+    hider = _hider.get()
+    return content if hider is None else hider.value(content)
 
 
 def say(line: str) -> None:
     """Print a line, at once also into a pipe."""
-    typer.echo(line)
+    typer.echo(shown(line))
 
 
 def complain(line: str) -> None:
     """Print a line for a person on stderr."""
-    typer.echo(line, err=True)
+    typer.echo(shown(line), err=True)
 
 
 def as_json(content: Any) -> None:
     """Print JSON; times become ISO 8601 text."""
-    typer.echo(json.dumps(content, indent=2, default=_plain))
+    typer.echo(json.dumps(shown(content), indent=2, default=_plain))
 
 
 def console() -> Console:
@@ -46,12 +65,12 @@ def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: s
         rows: one mapping per row.
         title: above the table.
     """
-    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        shown.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text(one_line(row.get(column, ""))) for column in columns))
-    console().print(shown)
+        grid.add_column(column.replace("_", " "), overflow="fold")
+    for row in map(shown, rows):
+        grid.add_row(*(Text(one_line(row.get(column, ""))) for column in columns))
+    console().print(grid)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import structlog
 from producers.replay.show import is_of_study
 from shared import owner
 from shared.errors import UNREADABLE
+from shared.spool.commitments import active_commitments
 from shared.spool.deliveries import active_deliveries
 from shared.spool.epochs import newest_epoch
 from shared.spool.parts import Manifest, Part, active_parts, decided_deliveries, read_manifest, read_part
@@ -74,6 +75,12 @@ def unfinished_parts(spool: Spool) -> Iterator[tuple[str, Brief | None]]:
         brief = _brief(spool, part)
         if brief is None or brief.state.status != "final":
             yield part, brief
+
+
+def commitments(spool: Spool) -> Iterator[Brief]:
+    """Every request for storage commitment that is not answered, dead letters among them."""
+    briefs = (_brief(spool, unit) for unit in active_commitments(spool))
+    return (brief for brief in briefs if brief is not None and brief.state.status != "final")
 
 
 def owner_alive(spool: Spool, destination: str) -> bool | None:

@@ -17,6 +17,7 @@ from producers.replay.pinning import move_pins, moved_elsewhere
 from producers.replay.redirect import Step, Way
 from shared.errors import StartError
 from shared.messages import Ring
+from shared.spool.commitments import COMMIT
 from shared.spool.deliveries import Order
 from shared.spool.parts import decided_deliveries, read_part
 from shared.spool.spool import Spool
@@ -38,8 +39,10 @@ def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
     """Let deliveries go on as others; 1 when one may not.
 
     Raises:
-        StartError: a part among them is not routed, and not the whole study is meant.
+        StartError: a part among them is not routed, and not the whole study is meant; or one is no delivery.
     """
+    if asked := [it.id[: views.SHORT] for it in letters if it.stage == COMMIT]:
+        raise StartError(f"{asked[0]} is a request for storage commitment: `dcmrelay dead replay` tells its source")
     unrouted = [_unrouted(desk, it, way) for it in letters if it.stage == "route"]
     parts = _by_part(_meant(desk.spool, letters, unrouted, way))
     planned = list(zip(parts, schedule(desk, rate), strict=False))

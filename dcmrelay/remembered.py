@@ -10,7 +10,7 @@ from consumers.ledger import queries
 from consumers.ledger.book import relay_day
 from consumers.ledger.database import existing
 from consumers.ledger.searches import note_search
-from dcmrelay.output import one_line
+from dcmrelay.output import is_hiding, one_line, shown
 from dcmrelay.views import IDENTIFYING, Row
 from shared.config import Config
 from shared.spool.accounts import utc
@@ -66,7 +66,7 @@ def print_csv(config: Config, found: list[Row], to: str) -> None:
     for part in found:
         for delivery in part["deliveries"] or ([] if to else [{"state": part["state"]}]):
             if to in ("", delivery.get("destination", "")):
-                row = {**part, "received": part["opened"], **delivery}
+                row = shown({**part, "received": part["opened"], **delivery})
                 out.writerow(_cell(row.get(column), zone) for column in columns)
 
 
@@ -90,10 +90,12 @@ def _facts(part: Row) -> Row:
 
 
 def _delivery(delivery: Row) -> Row:
-    same = ("id", "destination", "route", "form", "profile", "optional", "stage", "outcome", "reason", "tries")
+    same = ("id", "destination", "route", "form", "profile", "optional", "stage", "outcome", "tries")
     counts = ("attempts", "delivered", "refused", "held", "dropped")
     return {
         **{key: delivery[key] for key in same + counts},
+        # Only of a dead letter it is certain that no person wrote it.
+        "reason": "" if is_hiding() and delivery["status"] != "held" else delivery["reason"],
         "state": delivery["status"],
         "class": delivery["dead_letter_class"] or None,
         "ordered": datetime.fromisoformat(delivery["ordered"]),

@@ -10,6 +10,7 @@ from dcmrelay.output import age
 from dcmrelay.reading import Brief, Journey, waited
 from producers.replay.choose import DeadLetter
 from shared.spool.circuits import Circuit
+from shared.spool.commitments import COMMIT
 from shared.spool.pauses import Pause
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ class Health:
         deliveries: unfinished ones, without dead letters.
         letters: dead letters.
         owners: by destination, whether its owner lives; None when it cannot be seen.
-        alert_after: by destination, how long something may wait before a person is told.
+        down: destinations that have kept something waiting for longer than their `alert_after`.
         full_in: when `min_free` is reached by the trend of the last hours; None when it is not.
         watched: parts at a candidate that fails and that is not left by itself.
         damaged: parts of stored files found damaged, one for each file.
@@ -56,7 +57,7 @@ class Health:
     deliveries: tuple[Brief, ...]
     letters: tuple[DeadLetter, ...]
     owners: Mapping[str, bool | None]
-    alert_after: Mapping[str, timedelta | None] = field(default_factory=dict)
+    down: frozenset[str] = frozenset()
     full_in: timedelta | None = None
     damaged: tuple[str, ...] = ()
     watched: tuple[Brief, ...] = ()
@@ -109,29 +110,33 @@ def _of_letters(group: list[DeadLetter]) -> str:
     first = group[0]
     what = f"{counted(len(group), 'dead letter')}, class {first.dead_letter_class}"
     where = f", for {first.destination}" if first.destination else ""
+    if first.stage == COMMIT:
+        where = f", {first.source} was not told what is safe"
     return f"{what}{where} ({first.reason})"
 
 
-def _grouped(letters: Iterable[DeadLetter]) -> list[tuple[tuple[str, str], list[DeadLetter]]]:
-    groups: dict[tuple[str, str], list[DeadLetter]] = defaultdict(list)
+def _grouped(letters: Iterable[DeadLetter]) -> list[tuple[tuple[str, str, str], list[DeadLetter]]]:
+    """By class, destination and, for requests for commitment, source."""
+    groups: dict[tuple[str, str, str], list[DeadLetter]] = defaultdict(list)
     for letter in letters:
-        groups[letter.dead_letter_class, letter.destination].append(letter)
+        source = letter.source if letter.stage == COMMIT else ""
+        groups[letter.dead_letter_class, letter.destination, source].append(letter)
     return sorted(groups.items())
 
 
-def _filter(dead_letter_class: str, destination: str) -> str:
-    return f" --class {dead_letter_class}" + (f" --destination {destination}" if destination else "")
+def _filter(dead_letter_class: str, destination: str, source: str) -> str:
+    named = (("destination", destination), ("source", source))
+    return f" --class {dead_letter_class}" + "".join(f" --{option} {name}" for option, name in named if name)
 
 
 def _of_destination(row: Row, health: Health) -> Iterable[str]:
-    name, limit = row["destination"], health.alert_after.get(row["destination"])
-    pause = health.pauses.get(name)
+    name, pause = row["destination"], health.pauses.get(row["destination"])
     if pause is not None:
         if row["waiting"] and pause.until is None:
             yield f"{_deliveries(row['waiting'])} for {name}, {pause.sentence}: `dcmrelay resume {name}`"
     elif row["waiting"] and row["owner"] == "none":
         yield f"{_deliveries(row['waiting'])} for {name} and no sender runs for it: `dcmrelay up`"
-    elif limit is not None and row["waiting"] and row["oldest"] > limit:
+    elif name in health.down:
         why = f" ({row['last_reason']})" if row["last_reason"] else ""
         yield f"{name} has kept a delivery waiting for longer than alert_after{why}: `dcmrelay test {name}`"
 
@@ -145,7 +150,7 @@ def waiting_rows(health: Health) -> list[Row]:
 
 
 def _waiting_row(name: str, briefs: list[Brief], health: Health) -> Row:
-    reasons = [brief.state for brief in briefs if brief.state.reason]
+    reasons = [brief.state for brief in briefs if brief.state.reason and not brief.state.by]
     alive = health.owners.get(name, False)
     return {
         "destination": name,
@@ -163,7 +168,7 @@ def letter_row(letter: DeadLetter, now: datetime) -> Row:
     return {
         "id": letter.id[:SHORT],
         "class": letter.dead_letter_class,
-        "destination": letter.destination or "(not routed)",
+        "destination": letter.destination or ("(commitment)" if letter.stage == COMMIT else "(not routed)"),
         "source": letter.source,
         "age": now - letter.since,
         "reason": letter.reason,
@@ -249,6 +254,7 @@ def delivery_facts(unit: Any) -> Row:
         "outcome": unit.state.outcome,
         "class": unit.state.dead_letter_class,
         "reason": unit.state.reason,
+        "by": unit.state.by,
         "tries": unit.state.tries,
         "due": unit.state.due,
         "at": unit.state.at,

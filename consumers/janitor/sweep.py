@@ -15,6 +15,7 @@ from shared.errors import UNREADABLE, SupersededError
 from shared.messages import Bell, Ring
 from shared.outcomes import Held
 from shared.spool.closing import close_part
+from shared.spool.commitments import active_commitments
 from shared.spool.deliveries import active_deliveries, marker, routing_key
 from shared.spool.parts import Part, active_parts, decided_deliveries, is_closed, is_finished, read_part
 from shared.spool.runs import is_running, run_of
@@ -40,7 +41,8 @@ class Found:
         oldest: by destination, when the oldest of them was made.
         parts_waiting: closed parts that are neither routed nor dead letters.
         dead: by class, dead letters as bells.
-        unfinished: outlines of closed parts and deliveries that are not final, dead letters among them.
+        unfinished: outlines of closed parts and deliveries that are not final, dead letters among them, and of
+            requests for commitment that are dead letters.
         unreadable: unfinished units whose records cannot be read, or that the disk refused to finish.
     """
 
@@ -68,6 +70,9 @@ def sweep(spool: Spool, config: str, current: Config | None = None) -> Found:
     for delivery in list(active_deliveries(spool)):
         with _one_by_one(found, delivery):
             _look_at_delivery(spool, delivery, current, found, begun)
+    for commitment in list(active_commitments(spool)):
+        with _one_by_one(found, commitment):
+            _look_at_commitment(spool, commitment, found)
     return found
 
 
@@ -125,6 +130,14 @@ def _look_at_delivery(spool: Spool, delivery: str, current: Config | None, found
         found.oldest[destination] = min(since, found.oldest.get(destination, since))
     key = routing_key(unit.state.stage, unit.order, urgent=unit.state.urgent)
     _note(spool, delivery, unit.state, key, str(unit.order["part"]), found)
+
+
+def _look_at_commitment(spool: Spool, commitment: str, found: Found) -> None:
+    """A request that was given up waits for a person; the others are looked after elsewhere."""
+    unit = spool.commitments.outline(commitment, "held")
+    if unit is not None:
+        found.unfinished.append(unit)
+        found.dead[str(unit.state.dead_letter_class)].add(Bell(unit=commitment, n=unit.state.n))
 
 
 def _held_if_lost(spool: Spool, unit: Unit, current: Config) -> State:

@@ -189,6 +189,7 @@ class Routing:
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
             pins[want.route.name] = pin
+            self._note_addendum(pin)
         return pins
 
     @cached_property
@@ -205,6 +206,12 @@ class Routing:
     def _given_before(self) -> set[str]:
         """The routes that were given the study before this part was begun."""
         return {pin.route for pin in self._live.values() if pin.tried or pin.made_at < self.part.opened_at}
+
+    def _note_addendum(self, pin: Pin) -> None:
+        """Note that earlier parts of the study took this route before this one was closed."""
+        unit = self._spool.parts.outline(self.part.id)
+        if unit is not None and pin.made_at < unit.made_at:
+            note(self._spool, "addendum", f"{self.part.id}-{pin.route}", route=pin.route, part=self.part.id)
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""

@@ -9,13 +9,13 @@ from shared.errors import DeadLetterClass
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetter:
-    """A part or delivery that waits for a person.
+    """A part, delivery or request for storage commitment that waits for a person.
 
     Args:
         id: of the part or delivery.
         n: number of its `held` record.
         part: id of the part it all began with.
-        stage: where it stopped: `route`, `render`, `send`.
+        stage: where it stopped: `route`, `render`, `send`, `verify`, `commit`.
         destination: of a delivery, else empty.
         source: who sent the study.
         since: when it was held.

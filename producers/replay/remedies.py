@@ -1,6 +1,7 @@
 """What a person can do about a dead letter. No I/O, no clock, no globals."""
 
 from producers.replay.choose import DeadLetter
+from shared.spool.commitments import COMMIT
 
 SHORT = 10
 
@@ -12,6 +13,11 @@ def remedies(letter: DeadLetter) -> list[str]:
     last = f'give it up: `dcmrelay dead discard {id_} --why "..."`'
     if letter.stage == "route":
         return [f"mend the configuration, restart the workers, then {again}: it is decided anew", last]
+    if letter.stage == COMMIT:
+        return [
+            f"check host and port of {letter.source}'s commitment, and that it listens; then {again} tells it",
+            last,
+        ]
     return [*_of_delivery(letter, again), last]
 
 

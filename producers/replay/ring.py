@@ -9,6 +9,8 @@ from shared.broker import Publisher, topology
 from shared.errors import BrokerError, StartError, SupersededError
 from shared.messages import Bell, Ring, StudyReplayed
 from shared.spool import states
+from shared.spool.commitments import COMMIT
+from shared.spool.commitments import marker as commitment_marker
 from shared.spool.deliveries import marker, routing_key
 from shared.spool.spool import Spool
 from shared.spool.states import State
@@ -46,7 +48,7 @@ def discard(spool: Spool, letter: DeadLetter, *, by: str, why: str) -> bool:
     """Give a dead letter up for good; False when it is none any more. Arguments and errors as for `release`."""
     done = _decided(spool, letter, lambda held: states.discarded(held, now=spool.now(), by=by, why=why))
     if done is not None and letter.stage != "route":
-        spool.store.delete(marker(letter.id))
+        spool.store.delete((commitment_marker if letter.stage == COMMIT else marker)(letter.id))
     return done is not None
 
 
@@ -67,6 +69,8 @@ class Bells:
     def ring(self, rings: Iterable[Ring], *, replayed: bool = False) -> None:
         """Ring bells; with the fact that a dead letter was replayed."""
         for one in rings:
+            if one.routing_key == COMMIT:
+                continue  # who answers requests for commitment looks by itself
             if not self._rung(one, replayed=replayed):
                 self._publisher, self.all_rung = None, False
                 return

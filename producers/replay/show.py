@@ -12,6 +12,7 @@ from producers.replay.choose import DeadLetter
 from shared.config import Config
 from shared.errors import UNREADABLE, DataSetError
 from shared.headers import read_header
+from shared.spool.commitments import active_commitments
 from shared.spool.deliveries import active_deliveries, ordered_of
 from shared.spool.parts import active_parts, decided_deliveries, read_manifest, read_part
 from shared.spool.spool import Spool
@@ -37,7 +38,7 @@ class Attempt:
 
 
 def dead_letters(spool: Spool, beginnings: tuple[str, ...] = ()) -> Iterator[DeadLetter]:
-    """Every part and delivery that waits for a person; reads unfinished work only.
+    """Every part, delivery and request for commitment that waits for a person; reads unfinished work only.
 
     Args:
         spool: the spool.
@@ -160,7 +161,7 @@ def deed(state: State) -> str:
 
 def _meant(spool: Spool, beginnings: tuple[str, ...]) -> Iterator[str]:
     """Ids of unfinished units: all, or those that a beginning may mean."""
-    unfinished = chain(active_parts(spool), active_deliveries(spool))
+    unfinished = chain(active_parts(spool), active_deliveries(spool), active_commitments(spool))
     if not beginnings:
         yield from unfinished
         return

@@ -23,7 +23,9 @@ from shared.config.fields import (
 )
 from shared.config.problems import Problem, at
 
-Occasion = Literal["dead_letter", "destination_down", "handed_over", "disk_low", "late", "addendum", "stuck"]
+Occasion = Literal[
+    "dead_letter", "destination_down", "handed_over", "disk_low", "late", "addendum", "stuck", "commitment"
+]
 _KEYS = {
     "smtp": ("host", "port", "security", "sender", "to", "user", "password_file", "ca"),
     "webhook": ("url", "url_file", "password_file", "ca"),

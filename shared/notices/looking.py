@@ -4,7 +4,9 @@ import shutil
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from shared.calendar import hours
 from shared.config import Config
 from shared.notices import troubles
 from shared.notices.happened import of_happenings
@@ -16,12 +18,17 @@ from shared.spool.units import Unit
 
 
 def free_since(spool: Spool, config: Config) -> Mapping[str, datetime | None]:
-    """By destination, since when something may go to it; None while it may not. Those always free are left out.
+    """By destination, since when something may go to it; None while it may not: it is paused, or outside `send_during`.
 
-    What else holds a destination back besides a pause, such as a window that is closed, belongs here.
+    Those that were never paused are left out while something may go to them.
     """
     found: dict[str, datetime | None] = {}
+    now, zone = spool.now(), ZoneInfo(config.relay.timezone)
     for destination in config.destinations:
+        calendar = config.calendars[destination.send_during] if destination.send_during else None
+        if not hours(calendar, now, zone).is_open:
+            found[destination.name] = None
+            continue
         pause = newest_pause(spool, destination.name)
         if pause is not None and pause.paused:
             ended = pause.until is not None and spool.lapsed(pause.until)
@@ -70,6 +77,7 @@ def all_troubles(
     now = spool.now()
     return [
         *troubles.of_dead_letters(unfinished),
+        *troubles.of_commitments(unfinished),
         *troubles.of_destinations(unfinished, config, free, now),
         *troubles.of_late(late(spool, config, unfinished)),
         *troubles.of_stuck(unfinished, now),

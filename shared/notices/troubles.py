@@ -8,8 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from shared.calendar import open_between
 from shared.config import Config, Occasion, Route
+from shared.spool.commitments import COMMIT
 from shared.spool.states import State
 from shared.spool.units import Unit
 
@@ -59,7 +62,7 @@ def of_dead_letters(unfinished: Iterable[Unit]) -> Iterator[Trouble]:
     """One for each destination that has dead letters, and one for parts that were not routed."""
     groups: dict[str, list[Unit]] = defaultdict(list)
     for unit in unfinished:
-        if unit.state.status == "held":
+        if unit.state.status == "held" and unit.state.stage != COMMIT:
             groups[str(unit.order.get("destination", ""))].append(unit)
     for destination, units in groups.items():
         classes = Counter(str(unit.state.dead_letter_class) for unit in units)
@@ -72,6 +75,18 @@ def of_dead_letters(unfinished: Iterable[Unit]) -> Iterator[Trouble]:
         )
 
 
+def of_commitments(unfinished: Iterable[Unit]) -> Iterator[Trouble]:
+    """One for each source whose requests for storage commitment could not be answered."""
+    groups: dict[str, dict[str, datetime]] = defaultdict(dict)
+    for unit in unfinished:
+        if unit.state.status == "held" and unit.state.stage == COMMIT:
+            groups[str(unit.order["source"])][f"{unit.id}.{unit.state.n}"] = unit.state.at
+    for source, members in groups.items():
+        ids = _ids(member.partition(".")[0] for member in members)
+        command = f"dcmrelay dead show {ids[0][:10]}"
+        yield Trouble(occasion="commitment", about=source, members=members, command=command, facts={"ids": ids})
+
+
 def of_destinations(
     unfinished: Iterable[Unit], config: Config, free_since: Mapping[str, datetime | None], now: datetime
 ) -> Iterator[Trouble]:
@@ -80,10 +95,11 @@ def of_destinations(
     Args:
         unfinished: deliveries among others.
         config: the configuration in force.
-        free_since: by destination, when something could go to it again: a pause or a closed window does not count.
-            None: it may not go now, so nothing is said of it. A destination that is not named was always free.
+        free_since: by destination, when its pause ended; None: nothing may go now, so nothing is said of it. One that
+            is not named was never paused. Time in which `send_during` is closed does not count.
         now: the time.
     """
+    zone = ZoneInfo(config.relay.timezone)
     waits: dict[str, list[datetime]] = defaultdict(list)
     for unit in unfinished:
         if unit.state.stage in ("send", "verify") and unit.state.status in ("waiting", "working"):
@@ -94,7 +110,8 @@ def of_destinations(
         if limit is None or opened is None:
             continue
         oldest = max(min(waits[name], default=now), opened)
-        if now - oldest > limit:
+        calendar = config.calendars[destination.send_during] if destination.send_during else None
+        if open_between(calendar, oldest, now, zone) > limit:
             yield Trouble(
                 occasion="destination_down",
                 about=name,

@@ -16,28 +16,39 @@ def subject(relay: str, notice: Notice) -> str:
 
 def headline(notice: Notice) -> str:
     """What happened, in one line."""
+    return _ended(notice) if notice.over else _begun(notice)
+
+
+def _begun(notice: Notice) -> str:
     about, count = notice.about, notice.new
+    parts, studies = _counted(count, "study part"), _counted(count, "study", "studies")
     match notice.occasion:
         case "dead_letter":
             where = f" for {about}" if about else ", not routed"
-            return f"{count} new {_plural(count, 'dead letter')}{where}, {notice.total} in all"
+            return f"{_counted(count, 'new dead letter')}{where}, {notice.total} in all"
         case "destination_down":
-            if notice.over:
-                return f"nothing waits too long for {about} any more"
             return f"{about} has kept a delivery waiting too long"
         case "handed_over":
-            return f"{count} {_plural(count, 'study', 'studies')} of route {about} handed over to another destination"
+            return f"{studies} of route {about} handed over to another destination"
+        case "commitment":
+            return f"{about} was not told what is safe, {_counted(count, 'request')} for storage commitment"
         case "disk_low":
-            return "the disk has room again" if notice.over else "the disk is nearly full, modalities will be refused"
+            return "the disk is nearly full, modalities will be refused"
         case "late":
-            return f"{count} study {_plural(count, 'part')} of route {about} not accepted in time"
+            return f"{parts} of route {about} not accepted in time"
         case "addendum":
-            return f"{count} study {_plural(count, 'part')} of route {about} with {LATE_OF_A_STUDY}"
+            return f"{parts} of route {about} with {LATE_OF_A_STUDY}"
         case "stuck":
-            done = _STAGES.get(about, about)
-            if notice.over:
-                return f"studies are being {done} again"
-            return f"{count} {_plural(count, 'study part')} waiting too long to be {done}"
+            return f"{parts} waiting too long to be {_STAGES.get(about, about)}"
+
+
+def _ended(notice: Notice) -> str:
+    """Of the occasions whose end is told."""
+    if notice.occasion == "destination_down":
+        return f"nothing waits too long for {notice.about} any more"
+    if notice.occasion == "stuck":
+        return f"studies are being {_STAGES.get(notice.about, notice.about)} again"
+    return "the disk has room again"
 
 
 def facts(relay: str, notice: Notice, now: datetime) -> dict[str, Any]:
@@ -67,14 +78,14 @@ def letter(relay: str, notice: Notice, now: datetime) -> str:
     return "\n".join(lines)
 
 
-def _plural(count: int, thing: str, things: str = "") -> str:
-    return thing if count == 1 else things or f"{thing}s"
+def _counted(count: int, thing: str, things: str = "") -> str:
+    return f"{count} {thing if count == 1 else things or thing + 's'}"
 
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {count}" for key, count in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _age(span: timedelta) -> str:

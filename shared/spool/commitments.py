@@ -18,6 +18,8 @@ from shared.spool.parts import Part
 from shared.spool.spool import Spool
 from shared.spool.states import State
 
+COMMIT = "commit"
+"""The stage of these units."""
 _REFUSED_FOR = timedelta(days=7)
 
 
@@ -66,7 +68,7 @@ def create_commitment(spool: Spool, asked: Asked) -> bool:
     Raises:
         StorageError: the disk refused.
     """
-    state = State(n=0, stage="commit", status="waiting", at=spool.now())
+    state = State(n=0, stage=COMMIT, status="waiting", at=spool.now())
     before = spool.commitments.order(asked.id)
     if before is None:
         spool.store.put_new(marker(asked.id), b"")

@@ -189,7 +189,7 @@ class Relay:
         """Starts one command of the command line, to be read to its end; files' modes bind it."""
         return subprocess.Popen(
             self._command(*arguments), env=self._environment(), cwd=PROJECT,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_obey,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_obey,  # noqa: PLW1509
         )  # fmt: skip
 
     def run(self, *arguments: str | Path, obeying_modes: bool = False) -> subprocess.CompletedProcess[str]:

@@ -9,11 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from pydicom.uid import CTImageStorage, MRImageStorage
 
 from consumers.janitor.commitment import Committer
 from consumers.janitor.committing import Committing
 from consumers.janitor.safety import Standing, failures, may_change
+from consumers.janitor.sweep import sweep
 from dcmrelay import looking as looking_at
 from producers.ingress.committing import Committing as IngressCommitting
 from producers.ingress.parts import OpenParts
@@ -25,6 +27,7 @@ from shared.spool.parts import read_part
 from shared.spool.spool import Spool
 from tests.consumers.bench import RELAY, Bench, bench, data_set
 from tests.consumers.sender.peer import QUICK
+from tests.dcmrelay.relays import Command, commander
 from tests.modality import Modality, asked, committed, failed, listening, request_of
 from tests.peers import free_port, orthanc
 from tests.support import eventually
@@ -42,13 +45,22 @@ def modality() -> Iterator[Modality]:
 @pytest.fixture
 def relay(tmp_path: Path, modality: Modality) -> Bench:
     commitment = f'commitment = {{ by = "archive", within = "2h", port = {modality.port} }}\n'
-    return bench(tmp_path, RELAY.replace('ae_title = "CT1"\n', f'ae_title = "CT1"\n{commitment}') + ROUTE)
+    text = RELAY.replace('ae_title = "CT1"\n', f'ae_title = "CT1"\n{commitment}') + ROUTE
+    (tmp_path / "dcmrelay.toml").write_text(text, encoding="utf-8")
+    return bench(tmp_path, text)
 
 
 @pytest.fixture
 def port(relay: Bench) -> Iterator[int]:
     with serving(relay) as ours:
         yield ours
+
+
+@pytest.fixture
+def run(relay: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Runs a `dcmrelay` command on the same spool."""
+    yield commander(monkeypatch, capsys, relay.folder / "dcmrelay.toml")
+    structlog.reset_defaults()
 
 
 @contextmanager
@@ -234,6 +246,38 @@ def test_status_names_who_asks_in_vain_and_who_could_not_be_told(relay: Bench, p
             "check host and port of its commitment"
         ),
     ]
+
+
+def test_a_source_that_cannot_be_told_is_a_dead_letter_until_a_person_lets_it_be_told_or_gives_up(
+    relay: Bench, port: int, modality: Modality, run: Command
+) -> None:
+    received(relay, 1)
+    asked(port, request_of("1.9.1", *refs(1)))
+    asked(port, request_of("1.9.2", *refs(1)))
+    modality.status = 0x0110
+    look(relay, ours := looking(relay))
+    look(relay, ours, timedelta(days=6))
+    look(relay, ours)
+    found = sweep(relay.spool, relay.config.hash)
+    assert {unit.state.stage for unit in found.unfinished if unit.state.status == "held"} == {"commit"}
+    listed = json.loads(run("dead", "list", "--json").out)
+    assert [(it["stage"], it["source"], it["class"]) for it in listed] == [("commit", "ct-1", "unreachable")] * 2
+    assert {it["id"] for it in listed} == set(active_commitments(relay.spool))
+    assert "(commitment)" in run("dead", "list").out
+    first, second = (it["id"] for it in listed)
+    shown = run("dead", "show", first[:10]).out
+    assert "ct-1 was not told what is safe" in shown
+    assert "instances asked about: 1" in shown
+    assert "2 dead letters, class unreachable, ct-1 was not told what is safe" in run("status").out
+    assert run("dead", "redirect", first, "--to", "archive").code == 1
+
+    modality.status = 0
+    assert run("dead", "replay", first, "--why", "it is on again").out.startswith("replayed: 1\n")
+    assert run("dead", "discard", second, "--why", "it was taken away").code == 0
+    look(relay, ours)
+    assert [committed(ds) for _, ds in modality.heard][-1:] == [{uid(1)}]
+    assert not list(active_commitments(relay.spool))
+    assert run("dead", "list").code == 0
 
 
 def test_an_answered_request_goes_with_retention(relay: Bench, port: int, modality: Modality) -> None:

@@ -10,6 +10,8 @@ from consumers.janitor.sweep import sweep
 from consumers.janitor.telling import Look, Teller, forget_told
 from shared import metrics
 from shared.config import Notify
+from shared.config.rules import Calendar
+from shared.config.windows import parse_window
 from shared.errors import NotifyError
 from shared.notices import looking
 from shared.notices.happened import note
@@ -134,6 +136,18 @@ def test_a_paused_destination_is_not_told_of_nor_said_to_be_well(told: Told) -> 
     assert "archive has kept a delivery waiting too long" in told.look(6)
     put_pause(spool, Pause(paused=True, at=spool.now(), **pause))  # type: ignore[arg-type]
     assert "nothing waits too long for archive any more" not in told.look(5)
+
+
+def test_hours_in_which_a_destination_is_not_sent_to_do_not_count(told: Told) -> None:
+    config = told.relay.config
+    calendars = {"noon": Calendar(open=(parse_window("mon-sun 12:20-13:00"),))}
+    limited = [it.model_copy(update={"send_during": "noon"}) for it in config.destinations if it.name == "archive"]
+    told.relay.config = config.model_copy(update={"destinations": tuple(limited), "calendars": calendars})
+    told.relay.routed(told.relay.part(minutes=0), "archive")
+    told.look(34)
+    assert not any("archive" in line for line in told.page.said())
+    assert "archive has kept a delivery waiting too long" in told.look(2)
+    assert "nothing waits too long for archive any more" not in told.look(30)
 
 
 def test_a_part_that_is_not_accepted_within_the_routes_time_is_late(told: Told) -> None:

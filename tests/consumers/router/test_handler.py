@@ -68,6 +68,19 @@ def assert_held(state: State, words: str) -> None:
     assert words in state.reason
 
 
+def test_a_part_that_closed_after_the_study_was_routed_is_noted_as_an_addendum(relay: Bench) -> None:
+    relay.configure(RELAY + ALL)
+    first, beside = relay.part(*data_sets(1)), relay.part(*data_sets(1))
+    routed(relay, first)
+    relay.now += timedelta(minutes=5)
+    late = relay.part(*data_sets(2))
+    for part in (beside, late):
+        routed(relay, part)
+    (noted,) = of_happenings(relay.spool)
+    assert (noted.occasion, noted.about) == ("addendum", "all")
+    assert noted.facts == {"ids": [late]}
+
+
 def test_a_part_becomes_deliveries_and_a_bell_for_each(relay: Bench) -> None:
     part = relay.part(*data_sets(2))
     said = relay.look(part, Router(relay.spool).handle)

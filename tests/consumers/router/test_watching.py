@@ -146,6 +146,18 @@ def test_a_silent_candidate_is_left_for_the_next_when_its_time_is_up(hospital: B
     assert not list(copies(hospital.spool))
 
 
+def test_a_hand_over_is_noted_for_persons_once_for_all_parts_with_what_the_old_one_has(hospital: Bench) -> None:
+    first, second = routed(hospital), routed(hospital)
+    record(hospital, at(hospital, first, "archive"), {"delivered": by_index(0)})
+    for part in (first, second, second):
+        look(hospital, part)
+    (noted,) = of_happenings(hospital.spool)
+    assert (noted.occasion, noted.about, len(noted.members)) == ("handed_over", "outside", 1)
+    assert noted.command == f"dcmrelay show {first[:10]}"
+    assert noted.facts["why"][0].startswith("archive to reading: 'archive' answered nothing with success")
+    assert "'archive' has 1 of 3 instances; tell it to discard them" in noted.facts["why"][0]
+
+
 def test_a_sender_that_hangs_is_fenced_by_the_hand_over(hospital: Bench) -> None:
     part = routed(hospital)
     old = at(hospital, part, "archive")
