@@ -19,12 +19,13 @@ from pydicom import Dataset
 from consumers.router.candidates import opens, turn_of
 from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.facts import facts_of, sop_class_values, texts_at
+from consumers.router.priors import PATIENT_ID, followed, note_choices, prior_choices
 from consumers.router.rules import Header, Passed, Wanted, excluded_by, is_open_to, keywords_of, weighed
 from consumers.router.standing import Site, begun_at, candidate_in, candidates_now, divert_of
 from consumers.router.vetting import Vetting, count_warnings
 from consumers.router.watching import Watch
 from shared import metrics
-from shared.config import Config
+from shared.config import Config, Route, Source
 from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
@@ -41,7 +42,7 @@ from shared.spool.deliveries import (
 )
 from shared.spool.keys import key_id
 from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
-from shared.spool.pins import Pin, keep_profile, live_pins, note_part, put_pin, study_pins
+from shared.spool.pins import Choice, Pin, keep_profile, live_pins, note_part, put_pin, study_pins
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -149,9 +150,9 @@ class Routing:
 
     def decide(self) -> dict[str, Any] | Held:
         """The decision as it is written, or why a person is needed."""
-        source = self.config.source(self.part.source)
-        if source is None:
-            return Held(f"source '{self.part.source}' is not configured any more", "policy")
+        source = self._source
+        if isinstance(source, Held):
+            return source
         if held := self.vetting.before_routing(source, self._today):
             return held
         wanted = [it for it in self.weighed if isinstance(it, Wanted)]
@@ -172,24 +173,28 @@ class Routing:
         orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before()))
         if not orders:
             return Held("its routes choose nobody for the study any more; a person sent it elsewhere", "policy")
+        self._note(pins, source)
+        return self._decision(pins, [replace(order, excluded=self.excluded(order)) for order in orders])
+
+    def _note(self, pins: Mapping[str, Pin], source: Source) -> None:
+        """What later looks ask for: the parts that have a candidate, and for which patient one was chosen."""
         for route in self.config.routes:
             if route.one_of and route.name in pins:
                 note_part(self._spool, self._folder, route.name, self.part.id)
-        return self._decision(pins, [replace(order, excluded=self.excluded(order)) for order in orders])
+        note_choices(self._spool, self.config, source, self._folder, pins, lambda: self.headers)
 
     def pinned(self) -> dict[str, Pin] | Held:
         """The pin of each route that wants the part, or why a person is needed."""
-        pins: dict[str, Pin] = {}
-        source = self.config.source(self.part.source)
-        issuer = "" if source is None else source.issuer or ""
+        source, pins = self._source, dict[str, Pin]()
+        if isinstance(source, Held):
+            return source
         for want in (it for it in self.weighed if isinstance(it, Wanted)):
-            pin = self._live.get(want.route.name) or self._pin(want, issuer)
-            if pin is None:
-                return Held(f"no calendar of route '{want.route.name}' opens within 400 days", "policy")
+            pin = self._live.get(want.route.name) or self._pin(want, source)
+            if isinstance(pin, Held):
+                return pin
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
             pins[want.route.name] = pin
-            self._note_addendum(pin)
         return pins
 
     @cached_property
@@ -206,12 +211,6 @@ class Routing:
     def _given_before(self) -> set[str]:
         """The routes that were given the study before this part was begun."""
         return {pin.route for pin in self._live.values() if pin.tried or pin.made_at < self.part.opened_at}
-
-    def _note_addendum(self, pin: Pin) -> None:
-        """Note that earlier parts of the study took this route before this one was closed."""
-        unit = self._spool.parts.outline(self.part.id)
-        if unit is not None and pin.made_at < unit.made_at:
-            note(self._spool, "addendum", f"{self.part.id}-{pin.route}", route=pin.route, part=self.part.id)
 
     def excluded(self, order: Order) -> tuple[int, ...]:
         """Indexes of the instances that the destination excludes."""
@@ -230,20 +229,22 @@ class Routing:
             route = None if snapshot is None else Config.from_snapshot(snapshot).route(pin.route)
         return route is None or is_open_to(route.match, self.facts)
 
-    def _pin(self, want: Wanted, issuer: str) -> Pin | None:
-        """The choice for a study, pinned; None when no candidate is ever there."""
-        them = candidates_now(self._spool, self.config, want.route)
-        turn = turn_of(them, self._spool.now()) if want.route.one_of else None
-        if want.route.one_of and turn is None:
-            return None
-        choices = choices_of(
-            want.route,
-            self.config,
-            issuer,
-            lambda profile: self._key_id(self.config, profile),
-            turn.destination if turn else "",
-        )
-        for profile in {choice.form.profile for choice in choices if choice.form.profile}:
+    def _choices(self, route: Route, source: Source) -> tuple[Choice, ...] | Held:
+        """What a route chooses for a study now, or why a person is needed."""
+        if route.kind == "prior":
+            return prior_choices(self._spool, self.config, route, source, self.headers)
+        turn = turn_of(candidates_now(self._spool, self.config, route), self._spool.now()) if route.one_of else None
+        if route.one_of and turn is None:
+            return Held(f"no calendar of route '{route.name}' opens within 400 days", "policy")
+        candidate, issuer = turn.destination if turn else "", source.issuer or ""
+        return choices_of(route, self.config, issuer, lambda profile: self._key_id(self.config, profile), candidate)
+
+    def _pin(self, want: Wanted, source: Source) -> Pin | Held:
+        """The choice for a study, pinned, or why a person is needed."""
+        choices = self._choices(want.route, source)
+        if isinstance(choices, Held):
+            return choices
+        for profile in {choice.form.profile for choice in choices} & self.config.profiles.keys():
             keep_profile(self._spool, self.config.profiles[profile])
         urgent = want.route.priority == "urgent"
         divert = divert_of(self._spool, want.route)
@@ -285,6 +286,11 @@ class Routing:
         return Vetting(self._spool, self.config, self.part, self.manifest, self.facts, lambda: self.headers)
 
     @property
+    def _source(self) -> Source | Held:
+        found = self.config.source(self.part.source)
+        return found or Held(f"source '{self.part.source}' is not configured any more", "policy")
+
+    @property
     def _today(self) -> date:
         return self._spool.now().astimezone(ZoneInfo(self.config.relay.timezone)).date()
 
@@ -298,6 +304,7 @@ class Routing:
         """What rules ask of each instance."""
         excludes = (match for destination in self.config.destinations for match in destination.exclude)
         keywords = {*keywords_of(self.config.routes, excludes), *self.vetting.keywords}
+        keywords |= {PATIENT_ID} if followed(self.config) else set()
         return [self._header(instance, keywords) for instance in self.manifest.instances]
 
     def _header(self, instance: Instance, keywords: Collection[str]) -> Header:
