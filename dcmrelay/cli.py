@@ -32,6 +32,7 @@ app.command()(studies.studies)
 app.command()(diverting.divert)
 app.command()(reconciling.reconcile)
 app.command()(asking.explain)
+app.command()(asking.diff)
 
 
 def main() -> None:

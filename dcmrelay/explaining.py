@@ -1,8 +1,9 @@
 """Where a part would go, when, in which form, and why not elsewhere: what the router decides, in words."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,10 +16,12 @@ from dcmrelay.rehearsal import Question, rehearse
 from shared.calendar import hours, next_opening
 from shared.config import Config
 from shared.config.rules import Route
+from shared.forms import hashed_id
 from shared.outcomes import Held
 from shared.spool.pins import Choice, Pin
 from shared.spool.spool import Spool
 
+_SHOWN = ("destination", "form", "optional", "waits_until", "why", "excluded")
 HELD_FIRST = "nobody gets it before a person released it"
 
 
@@ -33,6 +36,8 @@ class Target:
         waits_until: nothing is sent to it before; None: at once.
         why: for a candidate, why it is its turn.
         excluded: how many of the instances it does not get.
+        peer: tells whether it is the same peer under another configuration.
+        version: tells whether the form is the same under another configuration.
     """
 
     destination: str
@@ -41,6 +46,8 @@ class Target:
     waits_until: datetime | None
     why: str
     excluded: int
+    peer: str
+    version: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +90,9 @@ class Explanation:
     warned: tuple[str, ...]
 
 
-def explain(config: Config, question: Question, at: datetime) -> Explanation:
-    """Have a part decided at a moment under a configuration, and say why so."""
-    routing, spool = rehearse(config, question, at)
+def explain(config: Config, question: Question, at: datetime, root: Path | None = None) -> Explanation:
+    """Have a part decided at a moment under a configuration, and say why so; arguments as for `rehearse`."""
+    routing, spool = rehearse(config, question, at, root)
     decided = routing.decide()
     held, warned = (decided, ()) if isinstance(decided, Held) else (None, decided["warned"])
     pins = routing.pinned()
@@ -108,7 +115,7 @@ def facts(explanation: Explanation) -> Iterator[dict[str, Any]]:
             "waits_until": min(filter(None, waits)) if waits and all(waits) else None,
             "why_not": answer.why_not or None,
             "follows": answer.follows,
-            "targets": [vars(it) for it in answer.targets],
+            "targets": [{key: vars(it)[key] for key in _SHOWN} for it in answer.targets],
             "others": [{"destination": name, "why": why} for name, why in answer.others],
             "held": str(explanation.held.reason) if explanation.held and answer.matched else None,
             "source": part.source,
@@ -157,6 +164,8 @@ def _target(routing: Routing, candidates: Candidates, pin: Pin, choice: Choice, 
         waits_until=None if waits is None else waits.astimezone(zone),
         why=pin.why or _duty_of(candidates, choice, at) if choice.one_of else "",
         excluded=len(routing.excluded_from(choice.destination)),
+        peer=choice.identity,
+        version=hashed_id("f", asdict(choice.form)),
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,7 @@ class Question:
         part: what it is.
         manifest: its instances.
         files: where those lie that the spool does not have.
-        made: when its own choices were pinned, at the earliest; None: it never came.
+        made: choices that were pinned since then are not followed; None: all are.
     """
 
     part: Part
@@ -43,13 +43,19 @@ class Question:
     made: datetime | None = None
 
 
-def rehearse(config: Config, question: Question, at: datetime) -> tuple[Routing, Spool]:
+def rehearse(config: Config, question: Question, at: datetime, root: Path | None = None) -> tuple[Routing, Spool]:
     """A part as it would be decided at a moment under a configuration; nothing is written.
 
     What the spool knows of the study before the part is followed; what the part itself brought about is not. The
     spool that it is decided on is given too; it forgets.
+
+    Args:
+        config: the configuration.
+        question: the part.
+        at: the moment.
+        root: the spool's directory; None: the configuration's.
     """
-    root = config.relay.data_dir / "spool"
+    root = root or config.relay.data_dir / "spool"
     pins = study_pins(question.part.study_instance_uid, question.part.called_ae_title)
     own = _own_pins(Spool(root, store=Overlay(root)), pins, question.made)
     spool = Spool(root, clock=lambda: at, store=Overlay(root, question.files, hides=own.__contains__))
@@ -135,11 +141,6 @@ def called_by(source: Source, called: str, config: Config) -> str:
         allowed = ", ".join(source.called)
         raise StartError(f"source '{source.name}' may not call {called!r}: its `called` has {allowed}")
     return called
-
-
-def as_of(question: Question, at: datetime) -> Question:
-    """The same files coming at another moment."""
-    return replace(question, part=replace(question.part, opened_at=at)) if question.made is None else question
 
 
 def now() -> datetime:
