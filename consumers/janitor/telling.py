@@ -103,9 +103,9 @@ class Teller:
             log.warning("not_told", notifier=self.name, occasion=notice.occasion, why=str(error))
             self.told.failed(notice.occasion, notice.about, claimed, str(error), random.random())  # noqa: S311
             return
+        self.told.taken(notice.occasion, notice.about, claimed, notice.told)
         metrics.NOTICES.labels(notifier=self.name, outcome="told").inc()
         log.info("told", notifier=self.name, occasion=notice.occasion, about=notice.about, new=notice.new)
-        self.told.taken(notice.occasion, notice.about, claimed, notice.told)
 
 
 class Tellers:

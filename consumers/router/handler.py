@@ -8,7 +8,7 @@ when a person ordered a delivery of it on top: that is made too.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,12 +19,13 @@ from pydicom import Dataset
 from consumers.router.candidates import opens, turn_of
 from consumers.router.choice import changed, choices_of, orders_of
 from consumers.router.facts import facts_of, sop_class_values, texts_at
+from consumers.router.priors import PATIENT_ID, followed, note_choices, prior_choices
 from consumers.router.rules import Header, Passed, Wanted, excluded_by, is_open_to, keywords_of, weighed
 from consumers.router.standing import Site, begun_at, candidate_in, candidates_now, divert_of
 from consumers.router.vetting import Vetting, count_warnings
 from consumers.router.watching import Watch
 from shared import metrics
-from shared.config import Config
+from shared.config import Config, Route, Source
 from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
@@ -39,9 +40,9 @@ from shared.spool.deliveries import (
     ordered_of,
     routing_key,
 )
-from shared.spool.keys import key_id
+from shared.spool.keys import edit_key_id, key_id
 from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
-from shared.spool.pins import Pin, keep_profile, live_pins, note_part, put_pin, study_pins
+from shared.spool.pins import Choice, Pin, keep_form, live_pins, note_part, put_pin, study_pins
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -119,6 +120,7 @@ class Routing:
         part_id: the part.
         config_hash: the configuration to decide under.
         key: gives the public name of a profile's key.
+        edit_key: gives that of an edit's key.
         read: reads elements of a file.
 
     Raises:
@@ -132,15 +134,17 @@ class Routing:
         config_hash: str,
         *,
         key: Callable[[Config, str], str] = key_id,
+        edit_key: Callable[[Config, str], str] = edit_key_id,
         read: Callable[[Path, Collection[str]], Dataset] = read_header,
     ) -> None:
         part, manifest, snapshot = read_part(spool, part_id), read_manifest(spool, part_id), spool.config(config_hash)
         if part is None or manifest is None or snapshot is None:
             raise PermanentError("the part, its manifest or its configuration is missing in the spool", "bug")
-        self._spool, self._hash, self._key_id, self._read = spool, config_hash, key, read
+        self._spool, self._hash, self._read = spool, config_hash, read
+        self._key_id, self._edit_key_id = key, edit_key
         self.part: Part = part
         self.manifest: Manifest = manifest
-        self.config = Config.from_snapshot(snapshot)
+        self.config = _config(snapshot)
         self._folder = study_pins(part.study_instance_uid, part.called_ae_title)
 
     def site(self) -> Site:
@@ -149,9 +153,9 @@ class Routing:
 
     def decide(self) -> dict[str, Any] | Held:
         """The decision as it is written, or why a person is needed."""
-        source = self.config.source(self.part.source)
-        if source is None:
-            return Held(f"source '{self.part.source}' is not configured any more", "policy")
+        source = self._source
+        if isinstance(source, Held):
+            return source
         if held := self.vetting.before_routing(source, self._today):
             return held
         wanted = [it for it in self.weighed if isinstance(it, Wanted)]
@@ -172,20 +176,25 @@ class Routing:
         orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before()))
         if not orders:
             return Held("its routes choose nobody for the study any more; a person sent it elsewhere", "policy")
+        self._note(pins, source)
+        return self._decision(pins, [replace(order, excluded=self.excluded(order)) for order in orders])
+
+    def _note(self, pins: Mapping[str, Pin], source: Source) -> None:
+        """What later looks ask for: the parts that have a candidate, and for which patient one was chosen."""
         for route in self.config.routes:
             if route.one_of and route.name in pins:
                 note_part(self._spool, self._folder, route.name, self.part.id)
-        return self._decision(pins, [replace(order, excluded=self.excluded(order)) for order in orders])
+        note_choices(self._spool, self.config, source, self._folder, pins, lambda: self.headers)
 
     def pinned(self) -> dict[str, Pin] | Held:
         """The pin of each route that wants the part, or why a person is needed."""
-        pins: dict[str, Pin] = {}
-        source = self.config.source(self.part.source)
-        issuer = "" if source is None else source.issuer or ""
+        source, pins = self._source, dict[str, Pin]()
+        if isinstance(source, Held):
+            return source
         for want in (it for it in self.weighed if isinstance(it, Wanted)):
-            pin = self._live.get(want.route.name) or self._pin(want, issuer)
-            if pin is None:
-                return Held(f"no calendar of route '{want.route.name}' opens within 400 days", "policy")
+            pin = self._live.get(want.route.name) or self._pin(want, source)
+            if isinstance(pin, Held):
+                return pin
             if reason := changed(pin, self.config):
                 return Held(reason, "policy")
             pins[want.route.name] = pin
@@ -220,24 +229,33 @@ class Routing:
         route = self.config.route(pin.route)
         if route is None:
             snapshot = self._spool.config(pin.config)
-            route = None if snapshot is None else Config.from_snapshot(snapshot).route(pin.route)
+            route = None if snapshot is None else _config(snapshot).route(pin.route)
         return route is None or is_open_to(route.match, self.facts)
 
-    def _pin(self, want: Wanted, issuer: str) -> Pin | None:
-        """The choice for a study, pinned; None when no candidate is ever there."""
-        them = candidates_now(self._spool, self.config, want.route)
-        turn = turn_of(them, self._spool.now()) if want.route.one_of else None
-        if want.route.one_of and turn is None:
-            return None
-        choices = choices_of(
-            want.route,
+    def _choices(self, route: Route, source: Source) -> tuple[Choice, ...] | Held:
+        """What a route chooses for a study now, or why a person is needed."""
+        if route.kind == "prior":
+            return prior_choices(self._spool, self.config, route, source, self.headers)
+        turn = turn_of(candidates_now(self._spool, self.config, route), self._spool.now()) if route.one_of else None
+        if route.one_of and turn is None:
+            return Held(f"no calendar of route '{route.name}' opens within 400 days", "policy")
+        candidate, issuer = turn.destination if turn else "", source.issuer or ""
+        return choices_of(
+            route,
             self.config,
             issuer,
             lambda profile: self._key_id(self.config, profile),
-            turn.destination if turn else "",
+            candidate,
+            lambda edit: self._edit_key_id(self.config, edit),
         )
-        for profile in {choice.form.profile for choice in choices if choice.form.profile}:
-            keep_profile(self._spool, self.config.profiles[profile])
+
+    def _pin(self, want: Wanted, source: Source) -> Pin | Held:
+        """The choice for a study, pinned, or why a person is needed."""
+        choices = self._choices(want.route, source)
+        if isinstance(choices, Held):
+            return choices
+        for form in {choice.form for choice in choices}:
+            keep_form(self._spool, self.config, form)
         urgent = want.route.priority == "urgent"
         divert = divert_of(self._spool, want.route)
         pin = Pin(
@@ -278,6 +296,11 @@ class Routing:
         return Vetting(self._spool, self.config, self.part, self.manifest, self.facts, lambda: self.headers)
 
     @property
+    def _source(self) -> Source | Held:
+        found = self.config.source(self.part.source)
+        return found or Held(f"source '{self.part.source}' is not configured any more", "policy")
+
+    @property
     def _today(self) -> date:
         return self._spool.now().astimezone(ZoneInfo(self.config.relay.timezone)).date()
 
@@ -291,6 +314,7 @@ class Routing:
         """What rules ask of each instance."""
         excludes = (match for destination in self.config.destinations for match in destination.exclude)
         keywords = {*keywords_of(self.config.routes, excludes), *self.vetting.keywords}
+        keywords |= {PATIENT_ID} if followed(self.config) else set()
         return [self._header(instance, keywords) for instance in self.manifest.instances]
 
     def _header(self, instance: Instance, keywords: Collection[str]) -> Header:
@@ -306,3 +330,8 @@ class Routing:
             log.warning("unreadable_instance", part=self.part.id, why=str(error))
             return known
         return {**known, **{path: texts_at(header, path) for path in keywords}}
+
+
+@lru_cache(maxsize=4)
+def _config(snapshot: bytes) -> Config:
+    return Config.from_snapshot(snapshot)

@@ -1,6 +1,8 @@
 # ruff: noqa: E501 (a problem is one line, however long)
 """Configurations that are refused, each with the one line that must say why. They stand below the small example."""
 
+from tests.shared.config.examples import FOLDER
+
 D = '[[destination]]\nname = "d"\nae_title = "D"\nhost = "h"\nport = 1\n'
 S = '[[source]]\nname = "s"\nae_title = "S"\n'
 R = '[[route]]\nname = "r"\n'
@@ -210,6 +212,50 @@ BAD = [
         '[edit.e]\nset = { InstitutionName = "{Modalit}" }',
         "edit 'e' key set.InstitutionName: 'Modalit' is not a DICOM keyword; did you mean 'Modality'?",
     ),
+    (
+        "[edit.e]\nremove = ['(0009,0010)']",
+        "edit 'e' key remove[1].keyword: (0009,0010) is a group length or a private creator; name the element that you mean",
+    ),
+    (
+        '[edit.e]\nset = { StudyInstanceUID = "1.2" }',
+        "edit 'e': StudyInstanceUID is a UID or describes the pixel data; write allow = [\"StudyInstanceUID\"] if you mean to change it",
+    ),
+    (
+        '[edit.e]\nset = { Rows = "1" }',
+        "edit 'e': Rows is a UID or describes the pixel data; write allow = [\"Rows\"] if you mean to change it",
+    ),
+    (
+        '[edit.e]\nallow = ["SOPInstanceUID"]\nset = { SOPInstanceUID = "1.2" }',
+        "edit 'e' key set.SOPInstanceUID: SOPInstanceUID names the instance itself, and the relay sees to it; see correction in a route",
+    ),
+    (
+        '[edit.e]\nset = { PixelData = "x" }',
+        "edit 'e' key set.PixelData: PixelData belongs to the pixel data, which no edit touches",
+    ),
+    (
+        '[edit.e]\nset = { Modality = "x" }\nremove = ["Modality"]',
+        "edit 'e': changes 'Modality' twice; keep one of them",
+    ),
+    (
+        '[edit.e]\nset = { ReferencedStudySequence = "x" }',
+        "edit 'e' key set.ReferencedStudySequence: ReferencedStudySequence has VR SQ, which cannot take text; choose a text or number element, or remove it",
+    ),
+    (
+        '[edit.e]\nset = { Modality.PatientID = "x" }',
+        "edit 'e' key set.Modality.PatientID: 'Modality' is no sequence, so nothing is in it; write the keyword of a sequence",
+    ),
+    (
+        '[edit.e]\nreplace = { Modality = { regex = "(" } }',
+        "edit 'e' key replace.Modality[1].regex: '(' is not a regular expression; look at its brackets and backslashes",
+    ),
+    (
+        '[edit.e]\nlookup = { Modality = { file = "no-such.csv", by = "{Modality}" } }',
+        f"edit 'e' key lookup.Modality: {FOLDER / 'no-such.csv'} cannot be read (No such file or directory); name a CSV file, relative to this one",
+    ),
+    (
+        TO + "correction = true",
+        "route 'r' key correction: is said of nothing, because there is no edit; remove it",
+    ),
     ("[edit.e]\nremove = [5]", "edit 'e' key remove: must be a keyword or { private = \"CREATOR\" }"),
     (
         P + 'pseudonyms = { PatientID = "HX" }',
@@ -400,6 +446,18 @@ BAD = [
         "source 's': a caller can be 'ct' as well; tell them apart by ae_title, hosts or called",
     ),
     (R, "route 'r': delivers to nobody; add to, optional or one_of"),
+    (TO + 'kind = "old"', "route 'r' key kind: 'old' is not known here; known are 'new', 'prior'"),
+    (TO + 'like = "r"', "route 'r' key like: is said of nothing, because kind is not \"prior\"; remove it"),
+    (R + 'kind = "prior"', "route 'r' key like: is missing; name the route with one_of whose choice a prior follows"),
+    (R + 'kind = "prior"\nlike = "x"', "route 'r' key like: route 'x' is not configured; configured are 'r'"),
+    (R + 'kind = "prior"\nlike = "r"', "route 'r' key like: 'r' has no one_of; name a route that chooses"),
+    (
+        R
+        + 'kind = "prior"\nlike = "q"\nprofile = "reading"\n'
+        + R.replace('"r"', '"q"')
+        + 'one_of = [{ destination = "archive" }]',
+        "route 'r' key profile: has no place beside kind = \"prior\", which goes as route 'q' chose; remove it",
+    ),
     (TO + 'optional = ["archive"]', "route 'r': names destination 'archive' 2 times; once is enough"),
     (
         D
