@@ -42,6 +42,7 @@ def warnings_of(config: Config, today: date | None = None) -> tuple[Problem, ...
         *chain.from_iterable(_never_matches(config, route) for route in config.routes),
         *_shadowed(config),
         *_without_effect(config),
+        *_edits(config),
         *_untold(config),
     )
 
@@ -150,6 +151,15 @@ def _without_effect(config: Config) -> Iterator[Problem]:
             if option in _REMOVED_ANYWAY:
                 text = f"{option} {later}: the elements are removed, as in the basic profile, which is stricter"
                 yield at("profile", name, "options", text)
+
+
+def _edits(config: Config) -> Iterator[Problem]:
+    used = {route.towards(name).edit for route in config.routes for name in route.destinations}
+    for name, edit in config.edits.items():
+        if name not in used:
+            yield Problem(f"edit {name!r}", "no route uses it; name it in one, or remove it")
+        if not edit.remove and not list(edit.addresses()):
+            yield Problem(f"edit {name!r}", "changes nothing; add set, copy, replace, lookup or remove")
 
 
 def _untold(config: Config) -> Iterator[Problem]:

@@ -13,7 +13,6 @@ from shared.config.values import did_you_mean, shown
 LONGEST = {"AE": 16, "AS": 4, "CS": 16, "LO": 64, "LT": 10240, "PN": 64, "SH": 16, "ST": 1024, "UC": 2**20, "UT": 2**20}
 _NOT_TEXT = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW"})
 _TEMPLATE_KEY = re.compile(r"\{key:([0-9]{1,3})\}")
-_QUOTED = re.compile(r"\{([A-Za-z0-9]+)\}")
 
 SHORTEST_KEY, LONGEST_KEY = 4, 52  # 20 to 256 bits: base32 of an HMAC-SHA256
 
@@ -74,14 +73,6 @@ def check_pseudonym(keyword: str, template: str) -> str:
     literal = _TEMPLATE_KEY.sub("", template)
     _no_braces(template, literal)
     return _fitting(keyword, template, len(literal) + int(keys[0]))
-
-
-def check_template(template: str) -> str:
-    """Return an edit's value, which may quote other elements as {Keyword}."""
-    for keyword in _QUOTED.findall(template):
-        check_value_keyword(keyword)
-    _no_braces(template, _QUOTED.sub("", template))
-    return template
 
 
 def _no_braces(template: str, literal: str) -> None:

@@ -1,4 +1,4 @@
-"""The reference configuration, and the relay that runs with what of it is built, with DCMTK's tools as peers."""
+"""The reference configuration, and a relay that runs with it, with DCMTK's tools as peers: the four scenarios."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from pydicom import dcmread
 from tests.peers import StoreScp, store_scp
 from tests.support import eventually
 from tests.system.images import ct_study, hashes
-from tests.system.reference import REFERENCE, built_copy
+from tests.system.reference import REFERENCE, copy_for_test
 from tests.system.relay import Relay, relay_in
 
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason=f"{REFERENCE} is not there")
@@ -47,7 +47,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory, module_broker: str) -> It
     ):
         services = {"day-reading": day_reading.port, "night-reading": night_reading.port}
         ports = {"archive": archive.port, "research": research.port, **services}
-        text = built_copy(REFERENCE.read_text(encoding="utf-8"), port=relay.port, destinations=ports)
+        text = copy_for_test(REFERENCE.read_text(encoding="utf-8"), port=relay.port, destinations=ports)
         relay.config.write_text(text, encoding="utf-8")
         relay.set_clock(NOON)
         relay.start()
@@ -65,21 +65,22 @@ def test_the_reference_configuration_passes_check(tmp_path: Path) -> None:
     assert not relay.data.exists()
 
 
-def test_up_refuses_the_reference_configuration_and_names_what_is_not_built(tmp_path: Path) -> None:
-    with relay_in(tmp_path) as relay:
-        shutil.copy(REFERENCE, relay.config)
-        refused = relay.run("up")
-    assert refused.returncode == 2
-    named = [line for line in refused.stderr.splitlines() if "is not built in this version" in line]
-    assert [any(word in line for line in named) for word in ("edit",)] == [True]
-    assert len(named) == len(refused.stderr.splitlines())
-
-
-def test_a_study_to_the_old_address_is_relayed_bit_by_bit(hospital: Hospital, tmp_path: Path) -> None:
+def test_a_study_to_the_old_address_reaches_the_archive_with_what_the_edit_changes(
+    hospital: Hospital, tmp_path: Path
+) -> None:
     files = ct_study(tmp_path, 3)
+    before = {path: path.stat().st_mtime for path in hospital.archive.files()}
     hospital.relay.send(files, "CONSOLE", called="OLDPACS")
     hospital.relay.comes_to_rest()
-    assert hashes(files).items() <= hashes(hospital.archive.files()).items()
+    originals = [dcmread(file) for file in files]
+    edited = [dcmread(file) for file in hospital.archive.files() if file not in before]
+    assert len(edited) == 3
+    assert {ds.InstitutionName for ds in edited} == {"Hospital Example"}
+    assert {ds.AccessionNumber for ds in edited} == {f"HX{ds.AccessionNumber}" for ds in originals}
+    assert all("PatientComments" not in ds for ds in edited)
+    assert {ds.StudyInstanceUID for ds in edited} == {ds.StudyInstanceUID for ds in originals}
+    assert not {ds.SOPInstanceUID for ds in edited} & {ds.SOPInstanceUID for ds in originals}
+    assert {ds.PixelData for ds in edited} == {ds.PixelData for ds in originals}
 
 
 def test_a_ct_study_without_a_patient_id_waits_for_a_person(hospital: Hospital, tmp_path: Path) -> None:
