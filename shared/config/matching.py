@@ -30,7 +30,8 @@ def parse_match_key(key: str) -> str:
         if step not in keyword_dict or not step:
             near = did_you_mean(step, [*RELAY_KEYS, *keyword_dict])
             ours = ", ".join(RELAY_KEYS)
-            raise ValueError(f"{shown(step)} is neither a key of the relay ({ours}) nor a DICOM keyword{near}")
+            remedy = near or "; write one of them, or a keyword such as Modality"
+            raise ValueError(f"{shown(step)} is neither a key of the relay ({ours}) nor a DICOM keyword{remedy}")
     for step in sequences:
         if dictionary_VR(step) != "SQ":
             raise ValueError(f"{shown(key)}: {step} is not a sequence, so nothing is in it; end the path there")
