@@ -40,9 +40,9 @@ from shared.spool.deliveries import (
     ordered_of,
     routing_key,
 )
-from shared.spool.keys import key_id
+from shared.spool.keys import edit_key_id, key_id
 from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
-from shared.spool.pins import Choice, Pin, keep_profile, live_pins, note_part, put_pin, study_pins
+from shared.spool.pins import Choice, Pin, keep_form, live_pins, note_part, put_pin, study_pins
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -120,6 +120,7 @@ class Routing:
         part_id: the part.
         config_hash: the configuration to decide under.
         key: gives the public name of a profile's key.
+        edit_key: gives that of an edit's key.
         read: reads elements of a file.
 
     Raises:
@@ -133,12 +134,14 @@ class Routing:
         config_hash: str,
         *,
         key: Callable[[Config, str], str] = key_id,
+        edit_key: Callable[[Config, str], str] = edit_key_id,
         read: Callable[[Path, Collection[str]], Dataset] = read_header,
     ) -> None:
         part, manifest, snapshot = read_part(spool, part_id), read_manifest(spool, part_id), spool.config(config_hash)
         if part is None or manifest is None or snapshot is None:
             raise PermanentError("the part, its manifest or its configuration is missing in the spool", "bug")
-        self._spool, self._hash, self._key_id, self._read = spool, config_hash, key, read
+        self._spool, self._hash, self._read = spool, config_hash, read
+        self._key_id, self._edit_key_id = key, edit_key
         self.part: Part = part
         self.manifest: Manifest = manifest
         self.config = _config(snapshot)
@@ -237,15 +240,22 @@ class Routing:
         if route.one_of and turn is None:
             return Held(f"no calendar of route '{route.name}' opens within 400 days", "policy")
         candidate, issuer = turn.destination if turn else "", source.issuer or ""
-        return choices_of(route, self.config, issuer, lambda profile: self._key_id(self.config, profile), candidate)
+        return choices_of(
+            route,
+            self.config,
+            issuer,
+            lambda profile: self._key_id(self.config, profile),
+            candidate,
+            lambda edit: self._edit_key_id(self.config, edit),
+        )
 
     def _pin(self, want: Wanted, source: Source) -> Pin | Held:
         """The choice for a study, pinned, or why a person is needed."""
         choices = self._choices(want.route, source)
         if isinstance(choices, Held):
             return choices
-        for profile in {choice.form.profile for choice in choices} & self.config.profiles.keys():
-            keep_profile(self._spool, self.config.profiles[profile])
+        for form in {choice.form for choice in choices}:
+            keep_form(self._spool, self.config, form)
         urgent = want.route.priority == "urgent"
         divert = divert_of(self._spool, want.route)
         pin = Pin(

@@ -1,14 +1,14 @@
 """How a study stands with the candidate that has it, read from the records of its deliveries."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from consumers.router.candidates import Candidates, candidates_of
 from consumers.router.hand_over import Holding, Situation, holding_of
 from shared.config import Config
 from shared.config.rules import Route
-from shared.forms import hashed_id
+from shared.forms import form_to_json, hashed_id
 from shared.spool.circuits import circuit_open_since
 from shared.spool.diverts import Divert, divert_in_force
 from shared.spool.parts import Manifest, Part, read_manifest, read_part
@@ -83,7 +83,7 @@ def candidate_in(pin: Pin) -> Choice | None:
 
 def delivery_to(part_id: str, choice: Choice) -> str:
     """Id of the delivery of a part to a choice, as `Order.id` makes it."""
-    return hashed_id("d", part_id, choice.destination, choice.identity, asdict(choice.form))
+    return hashed_id("d", part_id, choice.destination, choice.identity, form_to_json(choice.form))
 
 
 def stands_at(spool: Spool, folder: str, route: str, choice: Choice) -> list[Stand]:

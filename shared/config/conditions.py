@@ -45,8 +45,8 @@ def _kind(value: object) -> str:
     return "[table]" if isinstance(value, dict | Condition) else "[texts]"
 
 
-def _flat(value: object) -> object:
-    """A path may be written with dots out of quotes, which TOML reads as tables in tables."""
+def flat(value: object) -> object:
+    """A path may be written with dots out of quotes, which TOML reads as tables in tables; returns it flat."""
     return dict(_paths(value)) if isinstance(value, dict) else value
 
 
@@ -62,7 +62,7 @@ Asked = Annotated[
     Annotated[Patterns, Tag("[texts]")] | Annotated[Condition, Tag("[table]")],
     Discriminator(_kind),
 ]
-Match = Annotated[dict[MatchKey, Asked], BeforeValidator(_flat)]
+Match = Annotated[dict[MatchKey, Asked], BeforeValidator(flat)]
 
 
 def _one_or_more(value: object) -> object:

@@ -28,6 +28,10 @@ def test_a_rendition_is_another_when_anything_that_shapes_its_bytes_is() -> None
         replace(FORM, key_id="other"),
         replace(FORM, engine_version=2),
         replace(FORM, issuer="other"),
+        replace(FORM, edit="other"),
+        replace(FORM, edit_hash="other"),
+        replace(FORM, edit_key_id="other"),
+        replace(FORM, corrections="other"),
     ]
     assert len(changes) == len(fields(Form)) - 1
     ids = {rendition_id(PART, form) for form in (FORM, RECEIVED, *changes)} | {rendition_id("p" + "2" * 32, FORM)}
