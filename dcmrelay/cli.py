@@ -33,6 +33,7 @@ app.command()(diverting.divert)
 app.command()(reconciling.reconcile)
 app.command()(asking.explain)
 app.command()(asking.diff)
+app.command()(asking.init)
 
 
 def main() -> None:

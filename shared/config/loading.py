@@ -76,7 +76,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        text = "does not exist; write it (the README shows one), or name another with --config"
+        text = "does not exist; write one with `dcmrelay init`, or name another with --config"
     except IsADirectoryError:
         text = f"is a folder; name the file in it, such as --config {path / DEFAULT_NAME}"
     except OSError as error:

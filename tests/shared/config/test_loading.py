@@ -159,7 +159,7 @@ def _refusal(path: Path) -> str:
 
 def test_a_file_that_is_not_there_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "dcmrelay.toml"
-    assert _refusal(path) == f"{path}: does not exist; write it (the README shows one), or name another with --config"
+    assert _refusal(path) == f"{path}: does not exist; write one with `dcmrelay init`, or name another with --config"
 
 
 def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path) -> None:
