@@ -193,7 +193,8 @@ class Watch:
         config = self._site.config
         note_handed_over(self._spool, self._folder, pin, unit, to=choice.destination)
         source = config.source(self._site.part.source)
-        order = order_of(self._site.part, pin, choice, config, "" if source is None else source.ae_title)
+        ours = "" if source is None else source.ae_title
+        order = order_of(self._site.part, pin, choice, config, ours, self._site.corrections)
         ordered = Ordered(order=replace(order, excluded=self._excluded(order)))
         if order.id not in self._claim.facts.get("ordered", {}):
             self._claim.record({"ordered": {order.id: ordered_to_json(ordered)}})
