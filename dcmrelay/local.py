@@ -1,6 +1,8 @@
 """The all-in-one runner behind `dcmrelay up`: a private broker, every worker, until SIGTERM.
 
 data_dir/run/up.lock                    held while it runs
+data_dir/run/accepted.json              the configuration in force, which every worker goes by
+data_dir/run/reload.json                what the file says that is not in force, and why
 data_dir/run/ingress.json               written by the ingress: its pid and addresses
 data_dir/run/prometheus-targets.json    where Prometheus finds every worker (file_sd)
 """
@@ -13,6 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,15 @@ from dcmrelay.child import Child
 from dcmrelay.keeping import Keeper
 from dcmrelay.ports import free_port
 from dcmrelay.private_broker import PrivateBroker
+from dcmrelay.reloading import Reload, check_tls, write_whole
 from dcmrelay.running import listening, run_folder, shown_listening
 from dcmrelay.views import counted
 from dcmrelay.workers import PER_MACHINE
-from shared import metrics, tls
+from shared import metrics
 from shared.broker import Publisher, topology
 from shared.config import Address, Config, broker_url
 from shared.errors import StartError
+from shared.reload import ACCEPTED
 
 BROKER_URL, METRICS_PORT = "DCMRELAY_BROKER_URL", "DCMRELAY_METRICS_PORT"
 _LOOK_SECONDS = 0.1
@@ -38,11 +43,11 @@ _DISPENSABLE = ("ledger",)
 
 
 def up(config: Config, config_path: Path, say: Callable[[str], None]) -> int:
-    """Run everything until SIGTERM, SIGINT or SIGHUP.
+    """Run everything until SIGTERM or SIGINT; SIGHUP has the configuration looked at again.
 
     Args:
         config: the loaded configuration; its data folder is ready.
-        config_path: its file, which every worker reads for itself.
+        config_path: its file; workers go by what is accepted of it here.
         say: tells a person, one line.
 
     Returns:
@@ -53,10 +58,10 @@ def up(config: Config, config_path: Path, say: Callable[[str], None]) -> int:
     """
     folder = run_folder(config)
     folder.mkdir(mode=0o700, exist_ok=True)
-    with _only_one(folder / "up.lock"), _stop_asked() as asked:
+    with _only_one(folder / "up.lock"), _signals() as signals:
         relay = _Local(config, config_path.absolute(), say)
         try:
-            relay.run(asked)
+            relay.run(signals)
         finally:
             relay.stop()
     return 0
@@ -67,6 +72,8 @@ class _Local:
 
     def __init__(self, config: Config, config_path: Path, say: Callable[[str], None]) -> None:
         self._config = config
+        self._config_path = config_path
+        self._reload = Reload(config, config_path, self._take)
         self._say = say
         self._folder = run_folder(config)
         self._given = broker_url(config, os.environ)
@@ -74,18 +81,20 @@ class _Local:
         self._environment: dict[str, str] = {}
         self._ports: dict[str, int] = {}
         self._own_port = 0
-        self._children = [self._child(kind, config_path) for kind in PER_MACHINE]
-        self._children += [self._child(f"sender {d.name}", config_path) for d in config.destinations]
+        self._children = [self._child(kind) for kind in PER_MACHINE]
+        self._children += [self._child(f"sender {d.name}") for d in config.destinations]
+        self._leaving: list[tuple[Child, float]] = []
         self._keepers = [self._keeper(child.name, child, child.why) for child in self._children]
         self._ready = False
 
-    def run(self, stop_asked: Callable[[], bool]) -> None:
+    def run(self, signals: "Signals") -> None:
         """Start everything, then look after it until it is to stop."""
         _wait_for_leftover(self._config)
-        _check_tls(self._config)
+        check_tls(self._config)
         for address in _addresses(self._config):
             _check_free(address)
         (self._folder / "ingress.json").unlink(missing_ok=True)
+        self._reload.begin()
         if self._given:
             _check_broker(self._given, tuple(destination.name for destination in self._config.destinations))
         if self._broker is not None:
@@ -93,7 +102,9 @@ class _Local:
             self._broker.start()
             self._keepers.insert(0, self._keeper("rabbitmq", _Announced(self._broker, self._environment), _no_words))
         self._write_targets()
-        while not stop_asked():
+        while not signals.stop:
+            self._reload.look(asked=signals.look())
+            self._let_go()
             for keeper in self._keepers:
                 keeper.look()
             if not self._ready:
@@ -107,22 +118,52 @@ class _Local:
         deadline = time.monotonic() + _STOP_SECONDS
         for child in self._children:
             child.terminate()
-        for child in self._children:
+        for child in (*self._children, *(child for child, _ in self._leaving)):
             child.end(deadline)
         if self._broker is not None:
             self._broker.stop()
         (self._folder / "ingress.json").unlink(missing_ok=True)
+        self._reload.end()
 
-    def _child(self, name: str, config_path: Path) -> Child:
+    def _take(self, config: Config) -> None:
+        """Another configuration is in force: a sender for each destination, and for no other."""
+        self._config = config
+        wanted = {f"sender {it.name}" for it in config.destinations}
+        running = {child.name: child for child in self._children if child.name.startswith("sender ")}
+        for name in sorted(running.keys() - wanted):
+            self._dismiss(running[name])
+        for name in sorted(wanted - running.keys()):
+            child = self._child(name)
+            self._children.append(child)
+            self._keepers.append(self._keeper(name, child, child.why))
+        self._write_targets()
+
+    def _dismiss(self, child: Child) -> None:
+        """Ask a worker to finish and go, and look after it no more."""
+        child.terminate()
+        self._children.remove(child)
+        self._keepers = [keeper for keeper in self._keepers if keeper.thing is not child]
+        self._leaving.append((child, time.monotonic() + _STOP_SECONDS))
+        self._ports.pop(child.name, None)
+        metrics.WORKER_UP.labels(child.name).set(0)
+
+    def _let_go(self) -> None:
+        """End by force who was asked to go and is there still."""
+        for child, deadline in self._leaving:
+            if not child.alive() or time.monotonic() > deadline:
+                child.end(deadline)
+        self._leaving = [(child, deadline) for child, deadline in self._leaving if child.alive()]
+
+    def _child(self, name: str) -> Child:
         kind, *destination = name.split()
-        arguments = (kind, "--config", str(config_path), *destination)
+        arguments = (kind, "--config", str(self._config_path), *destination)
         return Child(name, arguments, lambda: self._environment_of(name))
 
     def _environment_of(self, name: str) -> dict[str, str]:
         """A worker's, at each start: its metrics on a port that is free now, whoever took the one it had."""
         self._ports[name] = free_port()
         self._write_targets()
-        return {**self._environment, METRICS_PORT: str(self._ports[name])}
+        return {**self._environment, METRICS_PORT: str(self._ports[name]), ACCEPTED: str(self._reload.accepted)}
 
     def _keeper(self, name: str, thing: Any, why: Callable[[], str]) -> Keeper:
         return Keeper(name, thing, why=why, say=self._say)
@@ -154,7 +195,7 @@ class _Local:
         if self._broker is not None:
             ports["rabbitmq"] = self._broker.prometheus_port
         targets = [{"targets": [f"127.0.0.1:{port}"], "labels": {"worker": name}} for name, port in ports.items()]
-        _write(self._folder / "prometheus-targets.json", json.dumps(targets, indent=1))
+        write_whole(self._folder / "prometheus-targets.json", json.dumps(targets, indent=1))
 
 
 class _Announced:
@@ -192,13 +233,6 @@ def _addresses(config: Config) -> tuple[Address, ...]:
     return config.ingress.listen + (config.ingress.tls.listen if config.ingress.tls else ())
 
 
-def _check_tls(config: Config) -> None:
-    """Say at once what ingress and senders would say of their certificates and keys."""
-    tls.of_ingress(config.ingress)
-    for destination in config.destinations:
-        tls.of_destination(destination)
-
-
 def _check_free(address: Address) -> None:
     """Say at once what the ingress would say after the broker was started."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -215,13 +249,6 @@ def _no_words() -> str:
     return "its process is gone"
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all, for those who read at any moment."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     with path.open("a", encoding="ascii") as lock:
@@ -235,13 +262,37 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
+@dataclass
+class Signals:
+    """What a person asked for by signals.
+
+    Attributes:
+        stop: SIGTERM or SIGINT came.
+    """
+
+    stop: bool = False
+    _look: bool = False
+
+    def take(self, number: int) -> None:
+        """Note one."""
+        if number == signal.SIGHUP:
+            self._look = True
+        else:
+            self.stop = True
+
+    def look(self) -> bool:
+        """Whether SIGHUP came since this was asked last."""
+        asked, self._look = self._look, False
+        return asked
+
+
 @contextlib.contextmanager
-def _stop_asked() -> Iterator[Callable[[], bool]]:
-    asked: list[int] = []
+def _signals() -> Iterator[Signals]:
+    signals = Signals()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda got, _frame: asked.append(got)) for number in numbers}
+    before = {number: signal.signal(number, lambda got, _frame: signals.take(got)) for number in numbers}
     try:
-        yield lambda: bool(asked)
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -24,6 +24,7 @@ from shared.spool.parts import decided_deliveries, read_part
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
+_ASKED = "is a request for storage commitment: `dcmrelay dead replay` tells its source"
 _NOT_ROUTED = "is not routed: `dcmrelay dead replay` decides it anew, `--to NAME --whole-study` moves its study first"
 
 
@@ -40,10 +41,10 @@ def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
     """Let deliveries go on as others; 1 when one may not.
 
     Raises:
-        StartError: a part among them is not routed, and not the whole study is meant; or one is no delivery.
+        StartError: a part among them is not routed, and not the whole study is meant.
     """
-    if asked := [it.id[: views.SHORT] for it in letters if it.stage == COMMIT]:
-        raise StartError(f"{asked[0]} is a request for storage commitment: `dcmrelay dead replay` tells its source")
+    asked = [(it.id, _ASKED) for it in letters if it.stage == COMMIT]
+    letters = [it for it in letters if it.stage != COMMIT]
     unrouted = [_unrouted(desk, it, way) for it in letters if it.stage == "route"]
     parts = _by_part(_meant(desk.spool, letters, unrouted, way))
     planned = list(zip(parts, schedule(desk, rate), strict=False))
@@ -58,7 +59,7 @@ def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
         return redirecting.carried_out(desk.site, redirecting.planned(desk.site, units, way), way, due)
 
     done: list[str] = []
-    refused = [(it.letter.id, it.refused) for it in unrouted if it.refused]
+    refused = [*asked, *((it.letter.id, it.refused) for it in unrouted if it.refused)]
     with desk.bells() as bells, progress(way.outcome, len(planned)) as advance:
         for batch in in_bulk(carry_out, planned):
             bells.ring(one for one, _ in batch if one is not None)

@@ -107,6 +107,12 @@ LEDGER_ENTRIES = Counter("dcmrelay_ledger_entries_total", "Entries that this wor
 LEDGER_CAUGHT_UP = Gauge(
     "dcmrelay_ledger_caught_up_timestamp_seconds", "When the ledger last had everything that the spool knows."
 )
+CONFIG_RELOAD_FAILED = Gauge(
+    "dcmrelay_config_reload_failed", "1 while the configuration file is refused and the one before stays in force."
+)
+CONFIG_RELOADED = Gauge(
+    "dcmrelay_config_reloaded_timestamp_seconds", "When the configuration in force came into force here."
+)
 WORKER_STARTS = Counter("dcmrelay_worker_starts_total", "Workers started or started again by `up`.", ["worker"])
 WORKER_UP = Gauge("dcmrelay_worker_up", "1 while a worker started by `up` runs.", ["worker"])
 
@@ -134,6 +140,15 @@ _COUNTED: dict[str, tuple[tuple[Counter, str, dict[str, tuple[str, ...]]], ...]]
         (NOTICES, "notifier", {"outcome": ("told", "failed")}),
     ),
 }
+# How things stand with something from the configuration; it does not stand so once that is gone.
+_STANDING = (
+    (WAITING, "destination"),
+    (OLDEST_WAITING, "destination"),
+    (OWNED, "destination"),
+    (CIRCUIT_OPEN, "destination"),
+    (LATE, "route"),
+    (NOTIFIER_FAILING, "notifier"),
+)
 _STAGES = {"router": "route", "anonymizer": "render", "sender": "send"}
 
 
@@ -152,6 +167,18 @@ def begin(worker: str, names: Mapping[str, Iterable[str]]) -> None:
         RETRIES.labels(stage=_STAGES[worker])
         for word in get_args(DeadLetterClass):
             DEAD_LETTERS.labels(**{"class": word})
+
+
+def forget(before: Mapping[str, Iterable[str]], names: Mapping[str, Iterable[str]]) -> None:
+    """Take away what is said of names that left the configuration; counters stay, as they must not go back.
+
+    Args:
+        before: as for `begin`, of the configuration that was in force.
+        names: of the one that is.
+    """
+    for gauge, label in _STANDING:
+        for name in set(before[label]) - set(names[label]):
+            gauge.remove(name)
 
 
 @contextmanager

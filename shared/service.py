@@ -12,8 +12,9 @@ from pathlib import Path
 import structlog
 
 from shared import logs, metrics
-from shared.config import Config, broker_url, load, unbuilt_in
+from shared.config import Config, find_broker, unbuilt_in
 from shared.errors import ConfigError, DcmrelayError, StartError, where
+from shared.reload import ACCEPTED, LOOK_SECONDS, Origin, Watch, check_usable, needs_restart
 from shared.spool.spool import Spool
 from shared.spool.volume import prepare
 
@@ -30,10 +31,14 @@ class Service:
 
     Attributes:
         kind: which worker.
-        config: as loaded.
+        config: in force; another one takes its place whole, see `adopt`.
         spool: in the data folder.
         stopping: set by SIGTERM and SIGINT.
         give_backs: called before it is ended by force.
+        takers: told of each configuration that came into force since the start.
+        judges: asked before one does; they raise StartError.
+        watch: looks whether there is another one; None: nobody does.
+        asked_to_look: set by SIGHUP.
     """
 
     kind: str
@@ -41,11 +46,56 @@ class Service:
     spool: Spool
     stopping: threading.Event = field(default_factory=threading.Event)
     give_backs: list[Callable[[], None]] = field(default_factory=list)
+    takers: list[Callable[[Config], None]] = field(default_factory=list)
+    judges: list[Callable[[Config], None]] = field(default_factory=list)
+    watch: Watch | None = None
+    asked_to_look: threading.Event = field(default_factory=threading.Event)
+    _looking: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def destinations(self) -> tuple[str, ...]:
         """Names of all configured destinations, for the topology."""
         return tuple(destination.name for destination in self.config.destinations)
+
+    def is_current(self, *, asked: bool = False) -> bool:
+        """Look whether the configuration changed; whether the one in force is now what the file says."""
+        with self._looking:
+            return self.watch is None or self.watch.look(asked=asked)
+
+    def judge(self, config: Config) -> None:
+        """Refuse a configuration that cannot come into force here.
+
+        Raises:
+            ConfigError: it cannot while the relay runs.
+            StartError: a file that it needs is not there.
+        """
+        check_usable(config, self.config)
+        for judge in self.judges:
+            judge(config)
+
+    def adopt(self, config: Config) -> None:
+        """Bring a configuration into force; its snapshot is in the spool before anybody uses its hash.
+
+        Raises:
+            StorageError: the disk refused; the one before stays.
+        """
+        before, started = self.config, self._started_with
+        if config.hash == before.hash:
+            return
+        self.spool.keep_config(config.snapshot(), config.hash)
+        metrics.begin(self.kind, _names(config))
+        self.config = config
+        for take in self.takers:
+            take(config)
+        metrics.forget(_names(before), _names(config))
+        metrics.CONFIG_RELOADED.set_to_current_time()
+        log.info("config_reloaded", config=config.hash[:12], before=before.hash[:12])
+        if keys := needs_restart(started, config):
+            log.warning("needs_restart", keys=keys)
+
+    def __post_init__(self) -> None:
+        """Remember what it was started with."""
+        self._started_with = self.config
 
     def broker_url(self) -> str:
         """AMQP URL: from the configuration or environment, else of the private node that `up` runs.
@@ -59,17 +109,6 @@ class Service:
                 "there is no broker: set [broker] url, or start this relay with `dcmrelay up`, which runs its own"
             )
         return url
-
-
-def find_broker(config: Config) -> str | None:
-    """AMQP URL: from the configuration or environment, else of the private node that `up` runs; None when neither."""
-    given = broker_url(config, os.environ)
-    if given is not None:
-        return given
-    try:
-        return (config.relay.data_dir / "broker" / "url").read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
 
 
 def run(kind: str, config_path: Path, work: Callable[[Service], None]) -> int:
@@ -87,6 +126,7 @@ def run(kind: str, config_path: Path, work: Callable[[Service], None]) -> int:
     os.umask(0o077)
     try:
         service = _started(kind, config_path)
+        threading.Thread(target=_look_for_changes, args=(service,), name="config", daemon=True).start()
         work(service)
     except ConfigError as error:
         return _refused(kind, error, EXIT_CONFIG)
@@ -130,21 +170,34 @@ def _given_back(give_back: Callable[[], None]) -> None:
 
 
 def _started(kind: str, config_path: Path) -> Service:
-    config = load(config_path)
+    accepted = os.environ.get(ACCEPTED)
+    origin = Origin(config_path, Path(accepted) if accepted else None)
+    content = origin.content()
+    config = origin.config(content)
     if unbuilt := unbuilt_in(config):
         raise ConfigError(tuple(str(problem) for problem in unbuilt))
     service = Service(kind=kind, config=config, spool=prepare(config))
+    service.watch = Watch(origin, content, judge=service.judge, adopt=service.adopt)
     service.spool.keep_config(config.snapshot(), config.hash)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stopping.set())
+    signal.signal(signal.SIGHUP, lambda *_: service.asked_to_look.set())
     metrics.begin(kind, _names(config))
     host, port = _metrics_address(config)
     try:
         _, port = metrics.serve(host, port)
     except OSError as error:
         raise StartError(f"metrics cannot listen on {host}:{port}: {error.strerror}; set [metrics] listen") from error
+    metrics.CONFIG_RELOADED.set_to_current_time()
     log.info("started", config=config.hash[:12], metrics=f"{host}:{port}", pid=os.getpid())
     return service
+
+
+def _look_for_changes(service: Service) -> None:
+    while not service.stopping.is_set():
+        asked = service.asked_to_look.wait(LOOK_SECONDS)
+        service.asked_to_look.clear()
+        service.is_current(asked=asked)
 
 
 def _names(config: Config) -> dict[str, tuple[str, ...]]:

@@ -18,6 +18,7 @@ from shared.errors import BrokerError, DeadLetterClass, StorageError
 from shared.messages import Ring
 from shared.service import Service, run
 from shared.spool.damage import count_of_damages
+from shared.spool.outlines import Keeper
 from shared.spool.units import Unit
 
 log = structlog.get_logger()
@@ -36,11 +37,18 @@ def _work(service: Service) -> None:
     publisher.link.wait_connected(5)
     begin_slow_work(service)
     projection, upkeep, pause = Projection(publisher), Upkeep(service.spool, service.config), 0.0
-    tellers = Tellers(service)
+    service.takers += [upkeep.use, lambda config: publisher.use(topology(it.name for it in config.destinations))]
+    tellers, keeper = Tellers(service), Keeper(service.spool)
+    service.takers.append(tellers.use)
+
+    def see(unfinished: list[Unit]) -> None:
+        tellers.see(unfinished)
+        _keep(keeper, unfinished)
+
     while not service.stopping.wait(pause):
         if publisher.link.failed is not None:
             raise publisher.link.failed
-        looked = sweep_and_ring(service, publisher, projection, tellers.see)
+        looked = sweep_and_ring(service, publisher, projection, see)
         begun = time.monotonic()
         upkeep.tend()
         looked += time.monotonic() - begun
@@ -62,9 +70,11 @@ def sweep_and_ring(service: Service, publisher: Publisher, projection: Projectio
         the next sweep would be another minute away when the broker is back.
     """
     begun = time.monotonic()
+    # Nothing is held for want of a destination while nobody knows which there are.
+    known = service.config if service.is_current() else None
     try:
         with metrics.timed(metrics.SWEEP_SECONDS):
-            found = sweep(service.spool, service.config.hash, service.config)
+            found = sweep(service.spool, service.config.hash, known)
     except (StorageError, OSError) as error:
         log.error("not_swept", why=type(error).__name__)
         return time.monotonic() - begun
@@ -77,6 +87,13 @@ def sweep_and_ring(service: Service, publisher: Publisher, projection: Projectio
     except BrokerError as error:
         log.warning("not_rung", why=str(error))
     return looked
+
+
+def _keep(keeper: Keeper, unfinished: list[Unit]) -> None:
+    try:
+        keeper.keep(unfinished)
+    except StorageError as error:
+        log.warning("outlines_not_kept", why=str(error))
 
 
 def ring_lost(publisher: Publisher, rings: Mapping[str, list[Ring]]) -> None:

@@ -40,6 +40,10 @@ class Committer:
     def __init__(self, spool: Spool, config: Config, timeouts: Timeouts | None = None) -> None:
         self._spool, self._config, self._timeouts = spool, config, timeouts
 
+    def use(self, config: Config) -> None:
+        """Another configuration is in force."""
+        self._config = config
+
     def is_due(self, unit: Unit) -> bool:
         """Whether a request can be answered now; costs reading, and leaves no record."""
         if unit.state.status != "waiting" or "answer" in unit.facts:

@@ -41,7 +41,7 @@ class Committing:
         self,
         spool: Spool,
         committer: Committer,
-        retention: timedelta,
+        retention: Callable[[], timedelta],
         stopping: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -97,7 +97,7 @@ class Committing:
         for commitment in set(self._spool.commitments.ids()) - active:
             try:
                 state = self._spool.commitments.newest(commitment)
-                if state is not None and state.status == "final" and self._spool.lapsed(state.at, self._retention):
+                if state is not None and state.status == "final" and self._spool.lapsed(state.at, self._retention()):
                     delete_all(self._spool, f"commitments/{commitment}")
             except UNREADABLE as error:
                 log.error("commitment_not_forgotten", unit=commitment, error=type(error).__name__)

@@ -16,6 +16,7 @@ from shared.errors import UNREADABLE
 from shared.forms import rendition_id
 from shared.spool.deliveries import active_deliveries, marker, order_from_json
 from shared.spool.known import lapsed_studies, notes_without_part
+from shared.spool.last_choices import lapsed_patients
 from shared.spool.parts import active_parts, is_finished, read_part
 from shared.spool.pins import is_over, study_pins
 from shared.spool.removal import tombstone
@@ -97,8 +98,8 @@ def _pins(spool: Spool, follow: timedelta) -> int:
 
 
 def _known(spool: Spool, follow: timedelta) -> int:
-    """What was known of studies longer ago than parts are compared with it, and notes about parts that are gone."""
-    over = list(lapsed_studies(spool, follow + GRACE))
+    """What was known of studies and patients longer ago than it counts, and notes about parts that are gone."""
+    over = [*lapsed_studies(spool, follow + GRACE), *lapsed_patients(spool, follow + GRACE)]
     for folder in over:
         delete_all(spool, folder)
     notes = [name for name in notes_without_part(spool) if is_old(spool, name)]

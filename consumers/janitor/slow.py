@@ -29,8 +29,11 @@ _LOOK_SECONDS = 60.0
 def begin_slow_work(service: Service) -> None:
     """Start the threads; they end with the process."""
     committer = Committer(service.spool, service.config)
-    committing = Committing(service.spool, committer, service.config.spool.retention, service.stopping)
-    scrubber = Scrubber(service.spool, paced(service.config.spool.scrub_rate, service.stopping), service.stopping)
+    service.takers.append(committer.use)
+    committing = Committing(service.spool, committer, lambda: service.config.spool.retention, service.stopping)
+    scrubber = Scrubber(
+        service.spool, paced(lambda: service.config.spool.scrub_rate, service.stopping), service.stopping
+    )
     for kind in KINDS:
         metrics.ORPHANS.labels(kind=kind)
     threading.Thread(target=scrubber.run_until_stopped, name="scrub", daemon=True).start()
@@ -38,13 +41,13 @@ def begin_slow_work(service: Service) -> None:
     threading.Thread(target=_day_by_day, args=(service,), name="daily", daemon=True).start()
 
 
-def paced(bytes_per_second: float, stopping: threading.Event) -> Callable[[int], None]:
+def paced(bytes_per_second: Callable[[], float], stopping: threading.Event) -> Callable[[int], None]:
     """Waits after each block for as long as it should have taken; a wait ends when stopping."""
     free_at = time.monotonic()
 
     def wait(size: int) -> None:
         nonlocal free_at
-        free_at = max(free_at, time.monotonic()) + size / bytes_per_second
+        free_at = max(free_at, time.monotonic()) + size / bytes_per_second()
         stopping.wait(max(0.0, free_at - time.monotonic()))
 
     return wait

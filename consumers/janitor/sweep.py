@@ -63,13 +63,13 @@ def sweep(spool: Spool, config: str, current: Config | None = None) -> Found:
         config: hash of the configuration in force, for parts that are closed now.
         current: the same, whole; what waits and names something that is not there any more is held. None: nothing is.
     """
-    found = Found()
+    found, begun = Found(), spool.now()
     for part_id in list(active_parts(spool)):
         with _one_by_one(found, part_id):
             _look_at_part(spool, part_id, config, found)
     for delivery in list(active_deliveries(spool)):
         with _one_by_one(found, delivery):
-            _look_at_delivery(spool, delivery, current, found)
+            _look_at_delivery(spool, delivery, current, found, begun)
     for commitment in list(active_commitments(spool)):
         with _one_by_one(found, commitment):
             _look_at_commitment(spool, commitment, found)
@@ -112,7 +112,7 @@ def _is_settled(spool: Spool, part_id: str) -> bool:
     return all(it is not None and it.status == "final" for it in states)
 
 
-def _look_at_delivery(spool: Spool, delivery: str, current: Config | None, found: Found) -> None:
+def _look_at_delivery(spool: Spool, delivery: str, current: Config | None, found: Found, begun: datetime) -> None:
     unit = spool.deliveries.outline(delivery)
     if unit is None:
         return
@@ -120,7 +120,8 @@ def _look_at_delivery(spool: Spool, delivery: str, current: Config | None, found
         spool.store.delete(marker(delivery))
         return
     destination = str(unit.order["destination"])
-    if unit.state.status == "waiting" and current is not None:
+    # What is newer than this sweep may be decided under a newer configuration than it knows.
+    if unit.state.status == "waiting" and current is not None and unit.state.at <= begun:
         unit = replace(unit, state=_held_if_lost(spool, unit, current))
     found.unfinished.append(unit)
     if unit.state.status != "held":

@@ -51,6 +51,10 @@ class Teller:
         self.name = notify.name or notify.kind
         self.told = ToldBy(spool, self.name)
 
+    def use(self, config: Config) -> None:
+        """Another configuration is in force, with the same notifier."""
+        self._config = config
+
     def tell(self, look: Look) -> None:
         """Say what is due; what cannot be said is tried again after a while.
 
@@ -99,9 +103,9 @@ class Teller:
             log.warning("not_told", notifier=self.name, occasion=notice.occasion, why=str(error))
             self.told.failed(notice.occasion, notice.about, claimed, str(error), random.random())  # noqa: S311
             return
+        self.told.taken(notice.occasion, notice.about, claimed, notice.told)
         metrics.NOTICES.labels(notifier=self.name, outcome="told").inc()
         log.info("told", notifier=self.name, occasion=notice.occasion, about=notice.about, new=notice.new)
-        self.told.taken(notice.occasion, notice.about, claimed, notice.told)
 
 
 class Tellers:
@@ -114,9 +118,18 @@ class Tellers:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._look: Look | None = None
-        spool, config = service.spool, service.config
-        self._tellers = [Teller(spool, config, notify) for notify in config.notify]
-        for teller in self._tellers:
+        self._tellers: list[Teller] = []
+        self.use(service.config)
+
+    def use(self, config: Config) -> None:
+        """Another configuration is in force: a teller for each notifier it has, and for no other."""
+        kept = [teller for teller in self._tellers if teller.notify in config.notify]
+        for teller in kept:
+            teller.use(config)
+        known = [teller.notify for teller in kept]
+        new = [Teller(self._service.spool, config, it) for it in config.notify if it not in known]
+        self._tellers = kept + new
+        for teller in new:
             threading.Thread(target=self._go_on, args=(teller,), name=f"tell-{teller.name}", daemon=True).start()
 
     def see(self, unfinished: list[Unit]) -> None:
@@ -132,7 +145,7 @@ class Tellers:
             log.error("not_looked", error=type(error).__name__)
 
     def _go_on(self, teller: Teller) -> None:
-        while not self._service.stopping.wait(_LOOK_SECONDS):
+        while not self._service.stopping.wait(_LOOK_SECONDS) and teller in self._tellers:
             look = self._look
             if look is None:
                 continue

@@ -35,6 +35,10 @@ class Upkeep:
         self._expired_at = self._bounded_at = -math.inf
         self._rate: float | None = None
 
+    def use(self, config: Config) -> None:
+        """Another configuration is in force."""
+        self._config = config
+
     def tend(self) -> None:
         """Do what is due; what the disk refuses is logged and done the next time, and keeps back nothing else."""
         for act in (self._make_room, self._bound_optional, self._forecast):

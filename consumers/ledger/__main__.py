@@ -28,6 +28,7 @@ def _work(service: Service) -> None:
     publisher = Publisher(url, table, "ledger")
     consumer = Consumer(url, table, (LEDGER,), name="ledger", let_go=lambda _: True)
     feeder = Feeder(service.spool, service.config, database, service.stopping.is_set)
+    service.takers.append(feeder.use)
     stop_by_force(service, lambda: None)
     publisher.start()
     consumer.start()

@@ -48,12 +48,19 @@ class Feeder:
         self, spool: Spool, config: Config, database: Database, stopping: Callable[[], bool] = lambda: False
     ) -> None:
         self._spool, self._config, self._database, self._stopping = spool, config, database, stopping
-        self._zone = ZoneInfo(config.relay.timezone)
         self._available: bool | None = None
         self._unreadable: set[str] = set()
         self._over: set[str] = set()
         self._round_at = self._full_round_at = -FULL_ROUND_SECONDS
         self._pause = ROUND_SECONDS
+
+    def use(self, config: Config) -> None:
+        """Another configuration is in force."""
+        self._config = config
+
+    @property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self._config.relay.timezone)
 
     def tell(self, unit: str) -> None:
         """Enter what is new of a unit and its part; a ledger that is away finds it in a round when it is back."""

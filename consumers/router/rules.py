@@ -26,6 +26,19 @@ class Wanted:
     follows: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """A route that does not get the part.
+
+    Args:
+        route: the route.
+        ended_by: name of the route above it that said `last`; empty: its match does not take the part.
+    """
+
+    route: Route
+    ended_by: str
+
+
 def keywords_of(routes: Iterable[Route], excludes: Iterable[Match] = ()) -> tuple[str, ...]:
     """DICOM keywords and paths that any of the routes, or of the destinations' `exclude` tables, asks about."""
     return tuple(sorted(keywords_of_matches((*(route.match for route in routes), *excludes))))
@@ -36,13 +49,13 @@ def keywords_of_matches(matches: Iterable[Match]) -> set[str]:
     return {key for match in matches for key in match if key not in RELAY_KEYS}
 
 
-def wanted_by(
+def weighed(
     routes: Sequence[Route],
     facts: Mapping[str, str],
     headers: Callable[[], Iterable[Header]],
     pinned: Collection[str],
-) -> list[Wanted]:
-    """The routes that get a part, in the order of the file.
+) -> list[Wanted | Passed]:
+    """Each route, in the order of the file, and whether it gets a part.
 
     The first one that says `last` ends it, except for those that an earlier part took: a study is not split.
 
@@ -52,13 +65,25 @@ def wanted_by(
         headers: gives the instances' headers; asked only when a rule needs them.
         pinned: names of routes that an earlier part of the study took, and that are open to this source.
     """
-    wanted: list[Wanted] = []
+    found: list[Wanted | Passed] = []
     for route in routes:
         follows = route.name in pinned
-        ended = any(earlier.route.last for earlier in wanted)
-        if follows or (not ended and matches(route.match, facts, headers)):
-            wanted.append(Wanted(route=route, follows=follows))
-    return wanted
+        ended_by = next((it.route.name for it in found if isinstance(it, Wanted) and it.route.last), "")
+        if follows or (not ended_by and matches(route.match, facts, headers)):
+            found.append(Wanted(route=route, follows=follows))
+        else:
+            found.append(Passed(route=route, ended_by=ended_by))
+    return found
+
+
+def wanted_by(
+    routes: Sequence[Route],
+    facts: Mapping[str, str],
+    headers: Callable[[], Iterable[Header]],
+    pinned: Collection[str],
+) -> list[Wanted]:
+    """The routes that get a part, as `weighed` says."""
+    return [it for it in weighed(routes, facts, headers, pinned) if isinstance(it, Wanted)]
 
 
 def is_open_to(match: Match, facts: Mapping[str, str]) -> bool:

@@ -9,7 +9,6 @@ from consumers.router.hand_over import Holding, Situation, holding_of
 from shared.config import Config
 from shared.config.rules import Route
 from shared.forms import corrected, form_to_json, hashed_id
-from shared.notices.happened import note
 from shared.spool.circuits import circuit_open_since
 from shared.spool.corrections import corrections_of
 from shared.spool.diverts import Divert, divert_in_force
@@ -143,12 +142,6 @@ def left_behind(spool: Spool, folder: str, pin: Pin, part_id: str) -> Iterator[t
         seen.add(delivery)
         if unit is not None and unit.state.status != "final" and unit.order.get("one_of"):
             yield unit, choice
-
-
-def note_handed_over(spool: Spool, folder: str, pin: Pin, old: Unit, *, to: str) -> None:
-    """Note for persons that a study was handed over: once for all its parts, before the first of them follows."""
-    key, part = f"{folder.rpartition('/')[2]}-{pin.route}-{pin.epoch}", str(old.order["part"])
-    note(spool, "handed_over", key, route=pin.route, part=part, what=f"{old.order['destination']} to {to}: {pin.why}")
 
 
 def _earlier(spool: Spool, folder: str, pin: Pin) -> Iterator[Choice]:

@@ -52,7 +52,8 @@ def note_hand_over(spool: Spool, folder: str, pin: Pin, unit: Unit, order: Order
         count: instances of the part.
     """
     key = f"{folder.rpartition('/')[2]}-{pin.route}-{pin.epoch}"
-    note(spool, "handed_over", key, route=pin.route, part=order.part)
+    what = f"{unit.order['destination']} to {order.destination}: {pin.why}"
+    note(spool, "handed_over", key, route=pin.route, part=order.part, what=what)
     holding = holding_of(count, unit.facts, unrecorded=unit.facts.get(UNDER_WAY, 0))
     if holding.some:
         copy = PartialCopy(

@@ -25,7 +25,6 @@ from consumers.router.standing import (
     candidate_in,
     candidates_now,
     left_behind,
-    note_handed_over,
     situation_of,
     soon,
     stage_of,
@@ -191,7 +190,6 @@ class Watch:
     def _follow(self, unit: Unit, pin: Pin, choice: Choice) -> None:
         """Give this part to the candidate that has the study now: named, made, and then the old delivery ended."""
         config = self._site.config
-        note_handed_over(self._spool, self._folder, pin, unit, to=choice.destination)
         source = config.source(self._site.part.source)
         ours = "" if source is None else source.ae_title
         order = order_of(self._site.part, pin, choice, config, ours, self._site.corrections)

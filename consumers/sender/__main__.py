@@ -1,14 +1,16 @@
 """The sender process: a lane for each destination it may own."""
 
 import threading
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from consumers.sender.handler import Sender
 from consumers.sender.hours import hours_of, rate_of
+from consumers.sender.lanes import Lanes
 from consumers.sender.ownership import Ownership
 from consumers.sender.waiting import Waiting
+from shared import tls
 from shared.broker import Delivered
+from shared.config import Config
 from shared.config.peers import Destination
 from shared.errors import StartError
 from shared.service import Service, run
@@ -24,22 +26,24 @@ def _work(service: Service, names: tuple[str, ...]) -> None:
     for name in names:
         if service.config.destination(name) is None:
             raise StartError(f"destination '{name}' is not configured; known: {', '.join(service.destinations)}")
-    chosen = [it for it in service.config.destinations if not names or it.name in names]
-    with ThreadPoolExecutor(max_workers=len(chosen) or 1, thread_name_prefix="lane") as pool:
-        lanes = [pool.submit(_lane, service, destination) for destination in chosen]
-        wait(lanes, return_when=FIRST_COMPLETED)
-        service.stopping.set()
-    for lane in lanes:
-        lane.result()
+    service.judges.append(lambda config: _check_tls(config, names))
+    Lanes(service, names, lambda destination, stopping: _lane(service, destination, stopping)).run()
 
 
-def _lane(service: Service, destination: Destination) -> None:
-    ownership = Ownership(service.spool, destination.name, service.stopping)
+def _check_tls(config: Config, names: tuple[str, ...]) -> None:
+    for destination in config.destinations:
+        if not names or destination.name in names:
+            tls.of_destination(destination)
+
+
+def _lane(service: Service, destination: Destination, stopping: threading.Event) -> None:
+    ownership = Ownership(service.spool, destination.name, stopping)
     sender = Sender(
         service.spool,
         destination,
         may_send=ownership.check,
-        stopping=service.stopping,
+        stopping=stopping,
+        is_current=lambda: service.is_current() and service.config.destination(destination.name) == destination,
         gives_way=lambda: lane.gives_way(),  # noqa: PLW0108  (there is no lane yet)
         hours=hours_of(service.config, destination),
         rate=rate_of(service.config, destination),
@@ -65,6 +69,7 @@ def _lane(service: Service, destination: Destination) -> None:
         lost=lost,
         workers=destination.max_associations,
         picks=Waiting(service.spool, destination.name, sender.circuit, sender.is_open),
+        stopping=stopping,
     )
     asking = threading.Thread(target=ownership.ask, args=(lane.publisher,), daemon=True)
     asking.start()

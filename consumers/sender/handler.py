@@ -43,6 +43,7 @@ class Sender:
         may_send: asked before every C-STORE; raises when another process owns the destination.
         stopping: cuts short the pauses of `max_rate`; no association is kept open after it.
         timeouts: of the association; the defaults when None.
+        is_current: whether `destination` is certainly how the configuration has it at this moment.
         gives_way: asked between the instances of a routine delivery; True: something urgent goes first.
         hours: when the destination is sent to; None: always.
         rate: bytes per second at a moment, None for no limit.
@@ -62,11 +63,13 @@ class Sender:
         may_send: Callable[[], None],
         stopping: threading.Event,
         timeouts: Timeouts | None = None,
+        is_current: Callable[[], bool] = lambda: True,
         gives_way: Callable[[], bool] = lambda: False,
         hours: SendingHours | None = None,
         rate: Callable[[datetime], float | None] = lambda _: None,
     ) -> None:
         self._spool, self._destination, self._may_send = spool, destination, may_send
+        self._is_current = is_current
         self._gives_way, self._hours = gives_way, hours or SendingHours(None, ZoneInfo("UTC"))
         self.circuit = Circuit(spool, destination)
         self._pace, self._timeouts = Pace(lambda: rate(spool.now()), stopping), timeouts
@@ -82,6 +85,8 @@ class Sender:
         self._check_hours(claim)
         order = order_from_json(claim.order)
         if order.identity != self._destination.identity:
+            if not self._is_current():
+                return Later("the configuration is being changed, or its file is refused; see `dcmrelay status`")
             reason = f"destination '{order.destination}' is another peer now than when this was routed"
             raise PermanentError(reason, "policy")
         parcel = pack(self._spool, order, deidentified_only=self._destination.deidentified_only)

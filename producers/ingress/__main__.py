@@ -12,6 +12,7 @@ from producers.ingress.parts import OpenParts, Session
 from producers.ingress.storing import Storing
 from shared import metrics, tls
 from shared.broker import Publisher, topology
+from shared.config.relay import Ingress
 from shared.dimse import Listener, Timeouts
 from shared.service import Service, run
 from shared.spool.runs import Run
@@ -29,12 +30,15 @@ def main(config_path: Path) -> int:
 def _work(service: Service) -> None:
     _allow_many_descriptors()
     parts, this_run = OpenParts(), Run(service.spool)
-    listener = _listener(service, parts, this_run)
+    storing = Storing(service.spool, service.config, parts, this_run.id)
+    committing = Committing(service.spool, service.config)
+    listener = _listener(service, storing, committing)
     publisher = Publisher(service.broker_url(), topology(service.destinations), "ingress")
     publisher.start()
     publisher.link.first_try(_BROKER_SECONDS)  # refused is refused; one that is away is waited for, and stores go on
     closing = Closing(service.spool, service.config, parts, this_run, service.stopping)
     closing.adopt()
+    service.takers += [storing.use, closing.use, committing.use, lambda config: _limit(listener, config.ingress)]
     service.spool.store.clear_drafts()
     threads = [
         threading.Thread(target=listener.serve, name="listener", daemon=True),
@@ -55,18 +59,26 @@ def _allow_many_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _listener(service: Service, parts: OpenParts, this_run: Run) -> Listener[Session]:
+def _listener(service: Service, storing: Storing, committing: Committing) -> Listener[Session]:
     ingress = service.config.ingress
     return Listener(
         [(address.host, address.port) for address in ingress.listen],
-        Storing(service.spool, service.config, parts, this_run.id),
+        storing,
         tls=tls.of_ingress(ingress),
         timeouts=Timeouts(associate=_REQUEST_SECONDS),
         max_instance=ingress.max_instance,
-        commitment=Committing(service.spool, service.config),
+        commitment=committing,
         max_associations=ingress.max_associations,
         max_associations_per_host=ingress.max_associations_per_host,
         ended=lambda _host, how: metrics.ASSOCIATIONS.labels(outcome=how).inc(),
+    )
+
+
+def _limit(listener: Listener[Session], ingress: Ingress) -> None:
+    listener.limit(
+        max_instance=ingress.max_instance,
+        max_associations=ingress.max_associations,
+        max_associations_per_host=ingress.max_associations_per_host,
     )
 
 

@@ -37,6 +37,10 @@ class Closing:
         self._stopping = stopping
         self._to_tell: queue.SimpleQueue[StudyCompleted] = queue.SimpleQueue()
 
+    def use(self, config: Config) -> None:
+        """Another configuration is in force, and in the spool."""
+        self._config = config
+
     def adopt(self) -> None:
         """Go on with the open parts of runs that ended; a closing that they had begun is finished when quiet."""
         for part_id in list(active_parts(self._spool)):

@@ -32,6 +32,10 @@ class Committing:
     def __init__(self, spool: Spool, config: Config) -> None:
         self._spool, self._config = spool, config
 
+    def use(self, config: Config) -> None:
+        """Another configuration is in force."""
+        self._config = config
+
     def takes_commitment(self, session: Session) -> bool:
         """Whether the session is of a source with `commitment`, or of a destination that is asked; else it is noted."""
         if session.source.commitment is not None or session.answers is not None:

@@ -33,8 +33,13 @@ class Storing:
 
     def __init__(self, spool: Spool, config: Config, parts: OpenParts, run: str) -> None:
         self._spool, self._config, self._parts, self._run = spool, config, parts, run
+        self._before = config
         self._knocking = Knocking(spool)
         self._had_room = True
+
+    def use(self, config: Config) -> None:
+        """Another configuration is in force; associations go on, as who they were when they came."""
+        self._before, self._config = self._config, config
 
     def admit(self, proposal: Proposal) -> Rejection | None:
         """None to accept the association, otherwise how to refuse it."""
@@ -48,7 +53,9 @@ class Storing:
     def opened(self, proposal: Proposal) -> Session:
         """An association was accepted."""
         metrics.ASSOCIATIONS_OPEN.inc()
-        source, destination = self._config.source_of(*who(proposal)), answering(self._config, proposal)
+        # The configuration that admitted it may have been replaced a moment ago.
+        config = self._config if self._knows(self._config, proposal) else self._before
+        source, destination = config.source_of(*who(proposal)), answering(config, proposal)
         answers = None if destination is None else destination.name
         if source is not None:
             return Session(source=source, proposal=proposal, answers=answers)
@@ -107,6 +114,9 @@ class Storing:
             return False
         return is_mounted(self._config) and free >= self._config.ingress.min_free
 
+    def _knows(self, config: Config, proposal: Proposal) -> bool:
+        return config.source_of(*who(proposal)) is not None or answering(config, proposal) is not None
+
     def _quiet(self, session: Session) -> tuple[float, float]:
-        quiet, after_release = self._config.quiet_of(session.source)
+        quiet, after_release = self._config.quiet_of(self._config.source(session.source.name) or session.source)
         return quiet.total_seconds(), after_release.total_seconds()

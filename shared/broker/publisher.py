@@ -25,10 +25,16 @@ class Publisher:
     """
 
     def __init__(self, url: str, table: Topology, name: str) -> None:
-        self._table = table
-        self._keys = {binding.routing_key for binding in table.bindings if binding.exchange == WORK}
-        self._queues = {queue.name for queue in table.queues}
+        self._know(table)
         self.link = Link(url, role="publish", name=name, ready=self._ready)
+
+    def use(self, table: Topology) -> None:
+        """Declare and verify another table, now if connected, and on each new connection."""
+        self._know(table)
+        try:
+            self.link.do(lambda channel: declare(channel, table))
+        except BrokerError as error:
+            log.info("not_declared_yet", why=str(error))
 
     def start(self) -> None:
         """Begin to connect, in the background."""
@@ -116,6 +122,11 @@ class Publisher:
             BrokerError: not done.
         """
         self.link.do(lambda channel: channel.queue_purge(queue))
+
+    def _know(self, table: Topology) -> None:
+        self._table = table
+        self._keys = {binding.routing_key for binding in table.bindings if binding.exchange == WORK}
+        self._queues = {queue.name for queue in table.queues}
 
     def _ready(self, channel: BlockingChannel) -> None:
         declare(channel, self._table)

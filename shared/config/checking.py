@@ -145,7 +145,8 @@ def _dates(config: Config) -> Iterator[Problem]:
 
 
 def _route(config: Config, route: Route) -> Iterator[Problem]:
-    if not route.destinations:
+    yield from _prior(config, route)
+    if not route.destinations and route.kind != "prior":
         yield Problem(f"route {route.name!r}", "delivers to nobody; add to, optional or one_of")
     for name, times in Counter(route.destinations).items():
         if times > 1:
@@ -159,3 +160,19 @@ def _route(config: Config, route: Route) -> Iterator[Problem]:
         if destination and destination.deidentified_only and route.towards(name).profile is None:
             text = f"is missing, but destination {name!r} is deidentified_only; add profile, or take {name!r} out"
             yield at("route", route.name, "profile", text)
+
+
+def _prior(config: Config, route: Route) -> Iterator[Problem]:
+    if route.kind != "prior":
+        if route.like is not None:
+            yield at("route", route.name, "like", 'is said of nothing, because kind is not "prior"; remove it')
+        return
+    followed = None if route.like is None else config.route(route.like)
+    if route.like is None:
+        yield at("route", route.name, "like", "is missing; name the route with one_of whose choice a prior follows")
+    elif followed is not None and not followed.one_of:
+        yield at("route", route.name, "like", f"{route.like!r} has no one_of; name a route that chooses")
+    for key in ("to", "optional", "one_of", "profile", "edit"):
+        if getattr(route, key):
+            text = f'has no place beside kind = "prior", which goes as route {route.like!r} chose; remove it'
+            yield at("route", route.name, key, text)

@@ -34,10 +34,36 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: every problem, each line beginning with the file.
     """
+    return read(read_file(path), path)
+
+
+def read(content: bytes, path: Path) -> Config:
+    """Return the checked configuration of a file's content; the path says what relative paths are relative to.
+
+    Raises:
+        ConfigError: as `load`.
+    """
     try:
-        return parse(_read(path), path.absolute().parent)
+        return parse(_decoded(content), path.absolute().parent)
     except ConfigError as error:
         raise ConfigError(tuple(f"{path}: {problem}" for problem in error.problems)) from None
+
+
+def read_file(path: Path) -> bytes:
+    """Return what stands in a file.
+
+    Raises:
+        ConfigError: it cannot be read; the line begins with the file.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        text = "does not exist; write it (the README shows one), or name another with --config"
+    except IsADirectoryError:
+        text = f"is a folder; name the file in it, such as --config {path / DEFAULT_NAME}"
+    except OSError as error:
+        text = f"cannot be read ({error.strerror}); change its mode, or name another with --config"
+    raise ConfigError((f"{path}: {text}",))
 
 
 def parse(text: str, folder: Path) -> Config:
@@ -59,17 +85,9 @@ def parse(text: str, folder: Path) -> Config:
     return config
 
 
-def _read(path: Path) -> str:
+def _decoded(content: bytes) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except FileNotFoundError:
-        raise ConfigError(("does not exist; write it (the README shows one), or name another with --config",)) from None
-    except IsADirectoryError:
-        raise ConfigError((f"is a folder; name the file in it, such as --config {path / DEFAULT_NAME}",)) from None
-    except OSError as error:
-        raise ConfigError(
-            (f"cannot be read ({error.strerror}); change its mode, or name another with --config",)
-        ) from None
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError((f"is not UTF-8 (line {line}); save it as UTF-8 text",)) from None

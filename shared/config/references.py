@@ -13,6 +13,13 @@ from shared.config.problems import Problem, at
 from shared.config.values import did_you_mean, shown
 
 Raw = Mapping[str, Any]
+_OF_ROUTES = (
+    ("to", "destination"),
+    ("optional", "destination"),
+    ("profile", "profile"),
+    ("edit", "edit"),
+    ("like", "route"),
+)
 _OF_CANDIDATES = (("destination", "destination"), ("during", "calendar"), ("profile", "profile"), ("edit", "edit"))
 
 
@@ -64,9 +71,9 @@ def _unknown_committer(source: str, table: Raw, raw: Raw) -> Iterator[Problem]:
 
 def _used(route: Raw) -> Iterator[tuple[str, str, str]]:
     """Yield key, section and name of everything a route names."""
-    for key, section in (("to", "destination"), ("optional", "destination"), ("profile", "profile"), ("edit", "edit")):
+    for key, section in _OF_ROUTES:
         value = route.get(key)
-        names = value if isinstance(value, list) else [value] if section == key else []
+        names = value if isinstance(value, list) else [value] if key not in ("to", "optional") else []
         yield from ((key, section, name) for name in names if isinstance(name, str))
     candidates = route.get("one_of")
     for number, candidate in enumerate(candidates if isinstance(candidates, list) else [], 1):

@@ -102,6 +102,8 @@ class Route(Table):
         to: destinations that all get it.
         optional: destinations that get it and never delay or fail the study.
         one_of: candidates of which one gets it.
+        kind: "new", or "prior": it follows the patient's last choice on the route `like`, and is not a new reading.
+        like: name of that route, which has `one_of`.
         last: routes below are not looked at when this one matches.
         hand_over_after: a candidate that has answered nothing with success for so long fails.
         hand_over_after_urgent: the same for an urgent study; None: as for others.
@@ -117,6 +119,8 @@ class Route(Table):
     to: Listed[str] = ()
     optional: Listed[str] = ()
     one_of: Listed[Candidate] = ()
+    kind: Literal["new", "prior"] = "new"
+    like: str | None = None
     last: bool = False
     priority: Literal["routine", "urgent"] = "routine"
     hand_over_after: Duration = timedelta(minutes=10)

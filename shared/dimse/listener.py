@@ -79,6 +79,11 @@ class Listener(Generic[Session]):
         self._plain = self._sockets[: len(addresses)]
         self.addresses: list[Address] = [sock.getsockname()[:2] for sock in self._sockets]
 
+    def limit(self, *, max_instance: int, max_associations: int, max_associations_per_host: int) -> None:
+        """Other limits for the associations that come from now on; nobody is sent away."""
+        self._max_instance = max_instance
+        self._places.limit(max_associations, max_associations_per_host)
+
     def serve(self) -> None:
         """Accept connections until `close`."""
         with contextlib.ExitStack() as stack:
@@ -207,6 +212,11 @@ class _Places:
     def taken(self) -> int:
         """Places taken."""
         return len(self._hosts)
+
+    def limit(self, most: int, most_per_host: int) -> None:
+        """Other numbers from now on."""
+        with self._lock:
+            self._most, self._most_per_host = most, most_per_host
 
     def take(self, wire: Wire, host: str) -> bool:
         """Whether there is a place; if so it is taken."""

@@ -1,6 +1,6 @@
 """Headers as they are after what a person corrected in a part."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -16,7 +16,13 @@ def facts_for(part: Part) -> dict[str, str]:
     return {"source": part.source, "called": part.called_ae_title}
 
 
-def corrected_header(path: Path, keywords: Iterable[str], corrections: Edit | None, part: Part) -> Dataset:
+def corrected_header(
+    path: Path,
+    keywords: Collection[str],
+    corrections: Edit | None,
+    part: Part,
+    read: Callable[[Path, Collection[str]], Dataset] = read_header,
+) -> Dataset:
     """The named top-level elements of an instance, with corrections.
 
     Args:
@@ -24,12 +30,13 @@ def corrected_header(path: Path, keywords: Iterable[str], corrections: Edit | No
         keywords: DICOM keywords.
         corrections: None: as it was received.
         part: whose instance it is.
+        read: reads elements of a file.
 
     Raises:
         DataSetError: not readable, or a corrected value cannot be made; names the element.
         StorageError: the disk refused.
     """
     if corrections is None:
-        return read_header(path, keywords)
-    header = read_header(path, {*keywords, *keywords_in(corrections)})
+        return read(path, keywords)
+    header = read(path, {*keywords, *keywords_in(corrections)})
     return edited_header(header, corrections, facts_for(part))

@@ -31,7 +31,7 @@ def is_as_known(spool: Spool, study_instance_uid: str, what: str, text: str, fol
         follow: how long a value is known.
     """
     folder = f"{STUDIES}/{hashed_id('s', study_instance_uid)}/{what}"
-    hashed = hmac.new(_key(spool), text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    hashed = keyed_hash(spool, text)
     epochs = spool.store.list(folder)
     epoch = int(epochs[-1].removesuffix(".json")) if epochs else 0
     standing = spool.read_json(f"{folder}/{epoch:06}.json")
@@ -40,6 +40,11 @@ def is_as_known(spool: Spool, study_instance_uid: str, what: str, text: str, fol
     name = f"{folder}/{epoch + (standing is not None):06}.json"
     spool.put_json(name, {"at": spool.now().isoformat(), "value": hashed})
     return bool((spool.read_json(name) or {}).get("value") == hashed)
+
+
+def keyed_hash(spool: Spool, text: str) -> str:
+    """SHA-256 of a text, keyed with the spool's own secret; hexadecimal."""
+    return hmac.new(_key(spool), text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def note_series(spool: Spool, series_instance_uid: str, part_id: str) -> None:

@@ -26,6 +26,7 @@ class Spool:
         root: the directory, made ready by `shared.spool.volume`.
         clock: tells the time.
         step: called around each durable step; tests kill there.
+        store: names and bytes, when they are not those of the directory.
 
     Attributes:
         store: names and bytes.
@@ -34,8 +35,10 @@ class Spool:
         commitments: units at stage `commit`.
     """
 
-    def __init__(self, root: Path, *, clock: Clock = utc_now, step: Step = lambda _: None) -> None:
-        self.store = Store(root, step)
+    def __init__(
+        self, root: Path, *, clock: Clock = utc_now, step: Step = lambda _: None, store: Store | None = None
+    ) -> None:
+        self.store = store or Store(root, step)
         self.parts = Units(self.store, "parts")
         self.deliveries = Units(self.store, "deliveries")
         self.commitments = Units(self.store, "commitments")

@@ -31,7 +31,7 @@ def prepare(config: Config) -> Spool:
     try:
         if not (folder / MARKER).exists():
             _make(config, folder)
-        _check_keys(config)
+        check_keys(config)
         for name in _FOLDERS:
             (folder / name).mkdir(mode=0o700, exist_ok=True)
         spool = Spool(folder / "spool")
@@ -88,7 +88,12 @@ def _make(config: Config, folder: Path) -> None:
     log.info("new_data_folder", folder=str(folder), volume=volume)
 
 
-def _check_keys(config: Config) -> None:
+def check_keys(config: Config) -> None:
+    """Refuse a configuration whose keys are not there, or can be read by others.
+
+    Raises:
+        StartError: says how to make or mend the key.
+    """
     keyed = {f"profile '{name}'": profile.key_file for name, profile in config.profiles.items()}
     for name, key_file in (keyed | _of_edits(config)).items():
         path = config.relay.data_dir / key_file

@@ -1,5 +1,6 @@
 """A lane: workers with two connections, serving some queues until told to stop."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import timedelta
@@ -7,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from shared.broker import Consumer, Delivered, Publisher, elects, topology
+from shared.config import Config
 from shared.errors import BrokerError, DcmrelayError
 from shared.messages import decode_bell
 from shared.service import Service, stop_by_force
@@ -33,6 +35,7 @@ class Lane:
         lost: called when the consuming connection broke.
         workers: how many units are worked on at the same time.
         picks: knows what waits and what goes first; None: each bell is answered with the unit it is about.
+        stopping: ends this lane alone, for another to take its place; None: it ends with the process.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Lane:
         lost: Callable[[], None] = lambda: None,
         workers: int = 1,
         picks: Picks | None = None,
+        stopping: threading.Event | None = None,
     ) -> None:
         table, url = topology(service.destinations), service.broker_url()
         self._service, self._is_bell = service, is_bell
+        self._stopping = service.stopping if stopping is None else stopping
         self.publisher = Publisher(url, table, name)
         self.consumer = Consumer(url, table, queues, name=name, lost=lost, let_go=self._let_go, workers=workers)
-        self.workers = [Worker(service.spool, handle, retry, service.stopping) for _ in range(workers)]
+        self.workers = [Worker(service.spool, handle, retry, self._stopping) for _ in range(workers)]
         self._turns = Turns(picks, workers)
 
     def run(self) -> None:
@@ -62,12 +67,14 @@ class Lane:
             StartError: RabbitMQ refuses us or has another topology.
         """
         stop_by_force(self._service, self._abandon)
+        self._service.takers.append(self._declare)
         self.publisher.start()
         self.consumer.start()
         with ThreadPoolExecutor(len(self.workers), thread_name_prefix="worker") as pool:
             serving = [pool.submit(self._serve, worker) for worker in self.workers]
             wait(serving, return_when=FIRST_COMPLETED)
-            self._service.stopping.set()
+            self._stopping.set()
+        self._service.takers.remove(self._declare)
         self.consumer.stop()
         self.publisher.stop()
         for served in serving:
@@ -75,6 +82,9 @@ class Lane:
         for link in (self.consumer.link, self.publisher.link):
             if link.failed is not None:
                 raise link.failed
+
+    def _declare(self, config: Config) -> None:
+        self.publisher.use(topology(destination.name for destination in config.destinations))
 
     def gives_way(self) -> bool:
         """Whether a worker on something routine is to stop where it is, because something urgent came."""

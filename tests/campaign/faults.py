@@ -20,6 +20,7 @@ from tests.campaign.rest import unfinished
 from tests.campaign.site import Site
 from tests.campaign.volume import full
 from tests.peers import run_tool, tool
+from tests.support import eventually
 
 Fault = Callable[[Site, random.Random, int], dict[str, int]]
 CALLS = (
@@ -115,6 +116,7 @@ def _broker_down(site: Site, rng: random.Random, many: int, *, erased: bool) -> 
     for number in range(many):
         time.sleep(rng.uniform(0.5, 3))
         os.kill(site.broker.pid, signal.SIGKILL)
+        eventually(lambda: not site.broker.alive())  # or its port would seem to be taken
         _goes_on(site, rng.uniform(0.5, 2))
         data = site.broker.directory / "data"
         if erased:
@@ -321,8 +323,8 @@ KINDS: dict[str, Fault] = {
     "zombies": zombies,
 }
 
-# The short form: so many faults of each kind.
+# The short form: so many faults of each kind. The clock comes last: what it makes old, the janitor may remove.
 SHORT = {
-    "network": 3, "kills": 8, "syscalls": 2, "connections": 1, "queues": 2, "queues-full": 1, "alarms": 1,
-    "disk-full": 2, "destinations": 2, "clock": 2, "power": 2, "power-cut": 1,
+    "network": 2, "kills": 5, "connections": 1, "queues": 2, "queues-full": 1, "alarms": 1, "disk-full": 1, "power": 1,
+    "power-cut": 1, "clock": 1,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.campaign.load import data_set_of
 from tests.campaign.site import Site
 from tests.campaign.volume import mount, mounted, power_cut, unmount
+from tests.support import eventually
 
 
 def power(site: Site, rng: random.Random, many: int) -> dict[str, int]:
@@ -53,6 +54,7 @@ def restarts(site: Site, rng: random.Random, many: int) -> dict[str, int]:
         power_cut(site.image, copy)
         with site.crew.off():
             os.kill(site.broker.pid, signal.SIGKILL)
+            eventually(lambda: not site.broker.alive())  # or its port would seem to be taken
             unmount(site.relay.data)
             copy.replace(site.image)
             mount(site.image, site.relay.data)

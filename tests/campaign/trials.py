@@ -25,7 +25,14 @@ MANY = {
     "zombies": 2, "network": 25, "power": 40, "power-control": 5, "power-cut": 5, "up": 5, "long-send": 1, "medley": 1,
 }  # fmt: skip
 # Without a broker the ingress takes more in a second than the other workers can bring away in one.
-_PAUSES = {"broker-killed": 1.0, "broker-erased": 1.0, "alarms": 1.0, "queues-full": 1.0, "power-cut": 0.6}
+_PAUSES = {
+    "broker-killed": 1.0,
+    "broker-erased": 1.0,
+    "alarms": 1.0,
+    "queues-full": 1.0,
+    "power-cut": 0.6,
+    "medley": 1.0,
+}
 
 
 def trial(kind: str, seed: int, broker: PrivateBroker, host: Network, many: int, logs: Path) -> Row:

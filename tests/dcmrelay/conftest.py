@@ -1,10 +1,8 @@
 """Fixtures for tests of the command line."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.dcmrelay.relays import Command, Prepared, commander, prepared
 
@@ -16,7 +14,6 @@ def relay(tmp_path: Path) -> Prepared:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Command]:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
     """Runs a `dcmrelay` command with the configuration of `relay`."""
-    yield commander(monkeypatch, capsys, tmp_path / "dcmrelay.toml")
-    structlog.reset_defaults()  # `up` sets logs up for its process, which is this one
+    return commander(monkeypatch, capsys, tmp_path / "dcmrelay.toml")

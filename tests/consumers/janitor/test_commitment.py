@@ -108,7 +108,7 @@ def looking(relay: Bench) -> Committing:
     def now() -> float:
         return relay.now.timestamp()
 
-    return Committing(relay.spool, committer, timedelta(days=7), relay.stopping, monotonic=now)
+    return Committing(relay.spool, committer, lambda: timedelta(days=7), relay.stopping, monotonic=now)
 
 
 def look(relay: Bench, ours: Committing, after: timedelta = timedelta(minutes=1)) -> None:
@@ -233,7 +233,7 @@ def test_killed_at_any_durable_step_the_modality_is_told_all_the_same(
         committer = Committer(dying, relay.config, QUICK)
         relay.now += timedelta(minutes=1)
         with contextlib.suppress(Killed):
-            Committing(dying, committer, timedelta(days=7), relay.stopping, monotonic=lambda: 0.0).look()
+            Committing(dying, committer, lambda: timedelta(days=7), relay.stopping, monotonic=lambda: 0.0).look()
         ours = looking(relay)
         look(relay, ours, timedelta(minutes=6))  # the lease of who was killed has run out
         look(relay, ours)

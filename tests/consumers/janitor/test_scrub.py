@@ -173,7 +173,7 @@ def test_it_reads_no_faster_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None
 
     stopping = Stopping()
     monkeypatch.setattr("consumers.janitor.slow.time.monotonic", lambda: 100 + stopping.waited)
-    wait = paced(1000, stopping)
+    wait = paced(lambda: 1000, stopping)
     for _ in range(50):
         wait(400)
     assert stopping.waited == pytest.approx(20)

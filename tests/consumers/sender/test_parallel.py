@@ -61,7 +61,7 @@ def sending(relay: Bench) -> Iterator[None]:
     service = Service(kind="sender", config=relay.config, spool=relay.spool, stopping=relay.stopping)
     destination = relay.config.destination("archive")
     assert destination is not None
-    thread = threading.Thread(target=program._lane, args=(service, destination))
+    thread = threading.Thread(target=program._lane, args=(service, destination, relay.stopping))
     thread.start()
     try:
         yield

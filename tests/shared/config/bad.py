@@ -449,6 +449,18 @@ BAD = [
         "source 's': a caller can be 'ct' as well; tell them apart by ae_title, hosts or called",
     ),
     (R, "route 'r': delivers to nobody; add to, optional or one_of"),
+    (TO + 'kind = "old"', "route 'r' key kind: 'old' is not known here; known are 'new', 'prior'"),
+    (TO + 'like = "r"', "route 'r' key like: is said of nothing, because kind is not \"prior\"; remove it"),
+    (R + 'kind = "prior"', "route 'r' key like: is missing; name the route with one_of whose choice a prior follows"),
+    (R + 'kind = "prior"\nlike = "x"', "route 'r' key like: route 'x' is not configured; configured are 'r'"),
+    (R + 'kind = "prior"\nlike = "r"', "route 'r' key like: 'r' has no one_of; name a route that chooses"),
+    (
+        R
+        + 'kind = "prior"\nlike = "q"\nprofile = "reading"\n'
+        + R.replace('"r"', '"q"')
+        + 'one_of = [{ destination = "archive" }]',
+        "route 'r' key profile: has no place beside kind = \"prior\", which goes as route 'q' chose; remove it",
+    ),
     (TO + 'optional = ["archive"]', "route 'r': names destination 'archive' 2 times; once is enough"),
     (
         D
