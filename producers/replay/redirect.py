@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 
-from producers.replay.orders import Site, give, part_of, successor
+from producers.replay.correct import corrections_for
+from producers.replay.orders import Site, corrected_successor, give, part_of, successor
 from producers.replay.pinning import move_pins
 from producers.replay.ring import put
 from producers.replay.show import unbrought
+from shared.config.rewriting import Edit
 from shared.messages import Ring
 from shared.spool import states
+from shared.spool.corrections import keep_corrections
 from shared.spool.deliveries import Ordered, marker, order_from_json
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
@@ -24,16 +27,18 @@ class Way:
         to: name of the destination; empty: the same one.
         profile_now: in the form that the profile makes now.
         whole: every instance, also those that are at the old destination.
+        correction: with these elements corrected; None: as they are.
     """
 
     to: str = ""
     profile_now: bool = False
     whole: bool = False
+    correction: Edit | None = None
 
     @property
     def outcome(self) -> str:
         """What becomes of the old delivery."""
-        return "redirected" if self.to else "replaced"
+        return "redirected" if self.to else "corrected" if self.correction else "replaced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,9 @@ def carried_out(
     try:
         if way.whole:
             _move_pins(site, part, going)
+        if way.correction is not None:
+            for step in going:
+                keep_corrections(site.spool, part, corrections_for(site.spool, step.unit, way.correction))
         ring = give(site, part, [replace(ordered, due=due) for ordered in orders])
     except ValueError as error:
         return None, [step if step.refused else replace(step, ordered=None, refused=str(error)) for step in steps]
@@ -86,7 +94,10 @@ def _move_pins(site: Site, part_id: str, going: Sequence[Step]) -> None:
 
 def _step(site: Site, unit: Unit, way: Way) -> Step:
     try:
-        ordered = successor(site, unit, to=way.to, profile_now=way.profile_now, whole=way.whole)
+        if way.correction is not None:
+            ordered = corrected_successor(site, unit, way.correction)
+        else:
+            ordered = successor(site, unit, to=way.to, profile_now=way.profile_now, whole=way.whole)
     except ValueError as error:
         return Step(unit=unit, refused=str(error))
     return Step(unit=unit, ordered=ordered)
