@@ -38,7 +38,7 @@ def knocked(config: Config, *, json: bool) -> None:
         return
     for knock in found:
         say(f"\n{source_of(config, knock)}")
-    say("\nPaste what you want to let in into the configuration, `dcmrelay check` it, and start the ingress again.")
+    say("\nPaste what you want to let in into the configuration, `dcmrelay check` it; the ingress takes it by itself.")
 
 
 def source_of(config: Config, knock: Knock) -> str:

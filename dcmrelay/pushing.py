@@ -13,6 +13,7 @@ from shared.config import Config
 from shared.errors import StartError
 from shared.spool.deliveries import Ordered
 from shared.spool.parts import Part, decided_deliveries
+from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
@@ -57,10 +58,13 @@ def urgent(config: Config, study: str, *, why: str, json: bool) -> int:
     if json:
         as_json({"urgent": [unit.id for unit, _ in done], "rung": bells.all_rung})
     elif done:
-        names = ", ".join(sorted({str(unit.order["destination"]) for unit, _ in done}))
-        say(f"urgent: {counted(len(done), 'delivery', 'deliveries')} to {names}")
+        names = sorted({str(unit.order["destination"]) for unit, _ in done})
+        say(f"urgent: {counted(len(done), 'delivery', 'deliveries')} to {', '.join(names)}")
+        for name in names:
+            if pause_in_force(desk.spool, name) is not None:
+                say(f"{name} is paused: `dcmrelay resume {name}` lets it go on")
     else:
-        say(f"nothing of it waits to be sent; `dcmrelay show {one_line(study)}` says where it is")
+        say(f"nothing of it waits that is not urgent already; `dcmrelay show {one_line(study)}` says where it is")
     if done and not json and not bells.all_rung:
         say(acting.SWEEP_RINGS)
     return int(not done)

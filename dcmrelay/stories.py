@@ -1,8 +1,8 @@
 """One study's story, line by line, from its records. No I/O, no clock, no globals."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby, pairwise
 from typing import Any
 
 from dcmrelay.reading import Journey
@@ -14,6 +14,7 @@ from shared.spool.removal import REMOVED
 from shared.spool.states import HAND_OVER, State
 from shared.spool.units import Unit
 
+_AGAIN = "; again at "
 _WORDS = ("delivered", "refused", "held", "dropped", "elsewhere")
 
 
@@ -77,7 +78,7 @@ def _of_delivery(unit: Unit, history: tuple[State, ...]) -> Iterator[Row]:
     marks = "".join(f", {word}" for word in ("optional", "addendum") if order.get(word))
     name = f"{order['destination']}: "
     yield _row(first.at, f"{name}ordered", f"{unit.id[:SHORT]}, route {order.get('route', '')}, {_form(order)}{marks}")
-    rows = [row for before, state in pairwise(history) for row in _turn(state, before)]
+    rows = list(_tries_together(row for before, state in pairwise(history) for row in _turn(state, before)))
     counts = _counts(unit.facts)
     if rows and counts and unit.state.status in ("held", "final"):
         last = rows.pop()
@@ -99,7 +100,7 @@ def _turn(state: State, before: State | None = None) -> Iterator[Row]:
     elif state.status == "held":
         yield _row(state.at, f"dead letter, class {state.dead_letter_class}", state.reason)
     elif state.status == "waiting" and state.tries:
-        due = f"; again at {state.due.astimezone():%H:%M:%S}" if state.due else ""
+        due = f"{_AGAIN}{state.due.astimezone():%H:%M:%S}" if state.due else ""
         yield _row(state.at, f"try {state.tries} failed", f"{state.reason}{due}")
     elif HAND_OVER in (state.stage, before.stage if before else "") and state.status == "waiting":
         return  # the router looked whether another candidate gets the study
@@ -108,6 +109,24 @@ def _turn(state: State, before: State | None = None) -> Iterator[Row]:
     elif state.status == "final":
         to = f" to {state.facts['moved_to']}" if "moved_to" in state.facts else ""
         yield _row(state.at, state.outcome.replace("_", " ") + to, state.reason)
+
+
+def _tries_together(rows: Iterable[Row]) -> Iterator[Row]:
+    """Tries that failed alike, one after the other, in one row: an hour away is not sixty lines."""
+    for (is_try, _), group in groupby(rows, _kind_of):
+        same = list(group)
+        first, last = same[0], same[-1]
+        if not is_try or len(same) == 1:
+            yield from same
+            continue
+        numbers = (it["what"].split(" ")[1] for it in (first, last))
+        reason, _, again = last["detail"].partition(_AGAIN)
+        until = f"; the last at {last['when'].astimezone():%H:%M:%S}" + (f"{_AGAIN}{again}" if again else "")
+        yield _row(first["when"], f"tries {' to '.join(numbers)} failed", reason + until)
+
+
+def _kind_of(row: Row) -> tuple[bool, str]:
+    return row["what"].startswith("try "), row["detail"].partition(_AGAIN)[0]
 
 
 def _counts(facts: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ def _deed(account: Account) -> str:
         return "ordered again"
     if account.get("facts", {}).get("replayed"):
         return "replayed"
-    return "made urgent" if account.get("urgent") else "resumed"
+    return "made urgent" if account.get("urgent") and not account.get("facts", {}).get("resumed") else "resumed"
 
 
 def part_row(before: Row | None, unit: str, account: Account) -> Row:

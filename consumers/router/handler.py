@@ -8,7 +8,7 @@ when a person ordered a delivery of it on top: that is made too.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -144,7 +144,7 @@ class Routing:
         self._key_id, self._edit_key_id = key, edit_key
         self.part: Part = part
         self.manifest: Manifest = manifest
-        self.config = Config.from_snapshot(snapshot)
+        self.config = _config(snapshot)
         self._folder = study_pins(part.study_instance_uid, part.called_ae_title)
 
     def site(self) -> Site:
@@ -229,7 +229,7 @@ class Routing:
         route = self.config.route(pin.route)
         if route is None:
             snapshot = self._spool.config(pin.config)
-            route = None if snapshot is None else Config.from_snapshot(snapshot).route(pin.route)
+            route = None if snapshot is None else _config(snapshot).route(pin.route)
         return route is None or is_open_to(route.match, self.facts)
 
     def _choices(self, route: Route, source: Source) -> tuple[Choice, ...] | Held:
@@ -331,3 +331,8 @@ class Routing:
             log.warning("unreadable_instance", part=self.part.id, why=str(error))
             return known
         return {**known, **{path: texts_at(header, path) for path in keywords}}
+
+
+@lru_cache(maxsize=4)
+def _config(snapshot: bytes) -> Config:
+    return Config.from_snapshot(snapshot)

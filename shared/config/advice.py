@@ -8,8 +8,6 @@ from datetime import date, datetime, timedelta
 from itertools import chain
 from zoneinfo import ZoneInfo
 
-from pydicom.datadict import dictionary_VR
-
 from shared.config.committing import commitment_warnings
 from shared.config.coverage import gaps, open_minutes, overlaps
 from shared.config.matching import RELAY_KEYS, fits, is_wider
@@ -18,6 +16,7 @@ from shared.config.problems import Problem, at, within
 from shared.config.rules import Calendar, Route
 from shared.config.values import shown, write_duration
 from shared.config.windows import MINUTES_PER_DAY
+from shared.dictionary import vr_of
 
 _SHORTEST_GIVE_UP = timedelta(hours=72)
 _OF_ONE_OF = ("hand_over_after", "hand_over_after_urgent", "when_partial", "mode")
@@ -123,7 +122,7 @@ def _never_matches(config: Config, route: Route) -> Iterator[Problem]:
         yield at("route", route.name, "match.called", f"{text} {', '.join(map(shown, dict.fromkeys(titles)))}")
     for key, asked in route.match.items():
         for pattern in _patterns(asked):
-            if key not in RELAY_KEYS and dictionary_VR(key.rpartition(".")[2]) == "CS" and pattern != pattern.upper():
+            if key not in RELAY_KEYS and vr_of(key.rpartition(".")[2]) == "CS" and pattern != pattern.upper():
                 text = f"{shown(pattern)} never matches, {key} is always upper case; write {shown(pattern.upper())}"
                 yield at("route", route.name, f"match.{key}", text)
 

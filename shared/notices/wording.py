@@ -90,4 +90,6 @@ def _value(value: Any) -> str:
 
 def _age(span: timedelta) -> str:
     minutes = round(span.total_seconds() / 60)
+    if minutes < 2:
+        return f"{span.total_seconds():.0f} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

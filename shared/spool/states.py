@@ -283,7 +283,7 @@ def hurried(state: State, *, now: datetime, by: str, why: str) -> State:
 
 def resumed(state: State, *, now: datetime, by: str) -> State:
     """The record of a delivery that waited for the end of a pause: it is due now."""
-    return replace(state, n=state.n + 1, at=now, due=None, reason="", facts={}, by=by)
+    return replace(state, n=state.n + 1, at=now, due=None, reason="", facts={"resumed": True}, by=by)
 
 
 def to_json(state: State) -> dict[str, Any]:

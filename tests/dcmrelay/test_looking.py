@@ -137,3 +137,16 @@ def _copy_delivery(relay: Prepared, delivery: str, count: int) -> None:
         (root / "deliveries" / name).mkdir()
         (root / "deliveries" / name / "00000000.json").write_bytes(record)
         (root / "active/deliveries" / name).touch()
+
+
+def test_tries_that_failed_alike_are_one_line_of_the_story(relay: Prepared, command: Command) -> None:
+    (delivery,) = relay.routed(relay.part(), "archive")
+    for reason in ("away", "away", "away", "busy", "away"):
+        relay.failed(delivery, reason)
+    said = command("show", delivery).out
+    assert [line.split("archive: ")[1].split("  ")[0] for line in said.splitlines() if "failed" in line] == [
+        "tries 1 to 3 failed",
+        "try 4 failed",
+        "try 5 failed",
+    ]
+    assert "away; the last at " in said

@@ -63,6 +63,20 @@ def test_resume_lets_what_waited_for_it_go_on_and_nothing_else(relay: Prepared, 
     assert f"resumed by {who()}" in command("show", archive).out
 
 
+def test_what_was_made_urgent_while_its_destination_was_paused_is_said_to_be_so_and_resumed_later(
+    relay: Prepared, command: Command
+) -> None:
+    (archive,) = relay.routed(relay.part(), "archive")
+    command("pause", "archive")
+    relay.settle(archive, Paused("paused by ann", LATER))
+    said = command("urgent", "1.2.3.4")
+    assert (said.code, said.out.splitlines()[1]) == (0, "archive is paused: `dcmrelay resume archive` lets it go on")
+    relay.settle(archive, Paused("paused by ann", LATER))
+    command("resume", "archive")
+    told = [line for line in command("show", archive).out.splitlines() if f"by {who()}" in line]
+    assert [("made urgent" in line, "resumed" in line) for line in told] == [(True, False), (False, True)]
+
+
 def test_a_study_made_urgent_overtakes_from_its_next_bell_on(relay: Prepared, command: Command) -> None:
     archive, reading = relay.routed(relay.part(), "archive", "reading")
     relay.failed(archive, "away")

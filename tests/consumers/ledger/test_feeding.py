@@ -327,6 +327,8 @@ def test_what_a_person_did_is_called_by_its_name(relay: Bench, ledger: Ledger) -
     relay.look(delivery, lambda _: Paused("paused", relay.now + timedelta(hours=1)))
     deliveries.append(delivery, states.resumed(newest(), now=relay.now, by=by))
     deliveries.append(delivery, states.hurried(newest(), now=relay.now, by=by, why="now"))
+    relay.look(delivery, lambda _: Paused("paused", relay.now + timedelta(hours=1)))
+    deliveries.append(delivery, states.resumed(newest(), now=relay.now, by=by))
     relay.look(delivery, lambda _: Held("refused", "refused"))
     deliveries.append(delivery, states.released(newest(), now=relay.now, by=by, why="mended"))
     relay.look(delivery, lambda _: Held("refused", "refused"))
@@ -335,4 +337,4 @@ def test_what_a_person_did_is_called_by_its_name(relay: Bench, ledger: Ledger) -
     )
     ledger.fed()
     acts = [row["kind"] for row in ledger.rows() if row["unit"] == delivery and "by" in json.loads(row["content"])]
-    assert acts == ["resumed", "made urgent", "replayed", "replaced"]
+    assert acts == ["resumed", "made urgent", "resumed", "replayed", "replaced"]
