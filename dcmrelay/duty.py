@@ -44,9 +44,10 @@ def duty(config: Config, at: datetime | None, *, week: bool, json: bool) -> bool
 def _diverted(config: Config, route: str, now: datetime) -> dict[str, Any] | None:
     """Whom a person has put on duty, if that is so now."""
     divert = divert_in_force(Spool(config.relay.data_dir / "spool"), route)
-    return divert and _shift(
-        now, divert.until.astimezone(now.tzinfo), Duty(destination=divert.destination, why=divert.sentence)
-    )
+    if divert is None:
+        return None
+    who = Duty(destination=divert.destination, why=divert.sentence)
+    return _shift(now, divert.until.astimezone(now.tzinfo), who)
 
 
 def shifts_of(candidates: Candidates, begin: datetime, end: datetime) -> Iterator[dict[str, Any]]:
