@@ -91,14 +91,10 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
         ValueError: the part cannot take them; says why.
         StorageError: the disk refused; nothing was ordered.
     """
-    part, unit = part_of(site.spool, part_id), site.spool.parts.load(part_id)
-    if unit is None:
-        raise ValueError("it is still being received")
-    known = ordered_of(unit.facts)
-    new = [it for it in orders if not _is_known(site, unit, known.get(it.order.id), it)]
+    part, unit = part_of(site.spool, part_id), _closed(site.spool, part_id)
+    new = _new(site, unit, orders)
     if not new:
         return None
-    _check_free(site.spool, unit, new)
     for it in new:
         if it.order.form.kind == "deidentified":
             keep_profile(site.spool, site.config.profiles[it.order.form.profile])
@@ -115,6 +111,16 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
     return ring
 
 
+def check_may_be_given(site: Site, part_id: str, orders: Iterable[Ordered]) -> None:
+    """Asked before something else is done for it.
+
+    Raises:
+        ValueError: the part cannot take these orders now, as `give` would say.
+    """
+    part_of(site.spool, part_id)
+    _new(site, _closed(site.spool, part_id), orders)
+
+
 def part_of(spool: Spool, part_id: str) -> Part:
     """A part whose images are there.
 
@@ -125,6 +131,22 @@ def part_of(spool: Spool, part_id: str) -> Part:
     if part is None or spool.store.read(f"tombstones/{part_id}.json") is not None:
         raise ValueError("its images were deleted after spool.retention")
     return part
+
+
+def _closed(spool: Spool, part_id: str) -> Unit:
+    unit = spool.parts.load(part_id)
+    if unit is None:
+        raise ValueError("it is still being received")
+    return unit
+
+
+def _new(site: Site, part: Unit, orders: Iterable[Ordered]) -> list[Ordered]:
+    """Those of the orders that were not given before."""
+    known = ordered_of(part.facts)
+    new = [it for it in orders if not _is_known(site, part, known.get(it.order.id), it)]
+    if new:
+        _check_free(site.spool, part, new)
+    return new
 
 
 def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:

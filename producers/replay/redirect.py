@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 
-from producers.replay.orders import Site, give, part_of, successor
+from producers.replay.orders import Site, check_may_be_given, give, part_of, successor
 from producers.replay.pinning import move_pins
 from producers.replay.ring import put
 from producers.replay.show import unbrought
@@ -70,6 +70,7 @@ def carried_out(
     part, orders = str(going[0].unit.order["part"]), _merged([step.ordered for step in going if step.ordered])
     try:
         if way.whole:
+            check_may_be_given(site, part, orders)
             _move_pins(site, part, going)
         ring = give(site, part, [replace(ordered, due=due) for ordered in orders])
     except ValueError as error:

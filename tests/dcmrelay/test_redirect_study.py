@@ -146,6 +146,15 @@ def test_what_another_source_sends_of_the_study_goes_along(hospital: Hospital) -
     assert hospital.went(hospital.sent(source="mr-1")) == ["reading"]
 
 
+def test_a_redirect_that_is_refused_moves_no_pin(hospital: Hospital) -> None:
+    hospital.configure(TEXT.replace("CHOICE", 'to = ["archive", "reading"]'))
+    archive, _ = hospital.deliveries(hospital.sent())
+    hospital.relay.held(archive.id, "gave up", "unreachable")
+    said = hospital.command("dead", "redirect", archive.id, "--to", "reading", "--whole-study")
+    assert (said.code, "reading has a delivery of its own of this part" in said.err) == (1, True)
+    assert hospital.went(hospital.sent()) == ["archive", "reading"]
+
+
 def test_without_whole_study_later_parts_stay(hospital: Hospital) -> None:
     _, letter = hospital.letter()
     assert hospital.command("dead", "redirect", letter, "--to", "reading").code == 0
