@@ -8,9 +8,10 @@ from functools import reduce
 from producers.replay.orders import Site, check_may_be_given, give, part_of, successor
 from producers.replay.pinning import move_pins
 from producers.replay.ring import put
-from producers.replay.show import unbrought
+from producers.replay.show import instances_of, unbrought
 from shared.messages import Ring
 from shared.spool import states
+from shared.spool.copies import PartialCopy, put_copy
 from shared.spool.deliveries import Ordered, marker, order_from_json
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
@@ -109,6 +110,8 @@ def _both(one: Ordered, other: Ordered) -> Ordered:
 
 def _ended(site: Site, step: Step, way: Way) -> Step:
     unit, now = step.unit, site.spool.now()
+    if step.ordered is not None and way.whole and way.to:
+        _note_copy(site, unit, way.to)
     if step.ordered is None or unit.state.status == "final":
         return step
     if unit.state.status == "working":
@@ -120,6 +123,26 @@ def _ended(site: Site, step: Step, way: Way) -> Step:
         return replace(step, refused="somebody else let it go on at the same moment; both go on")
     site.spool.store.delete(marker(unit.id))
     return step
+
+
+def _note_copy(site: Site, unit: Unit, to: str) -> None:
+    """For people: what the old destination has of a study that another one is given whole."""
+    delivered, count = len(unit.facts.get("delivered", ())), instances_of(site.spool, unit)
+    if delivered:
+        put_copy(
+            site.spool,
+            PartialCopy(
+                delivery=unit.id,
+                part=str(unit.order["part"]),
+                route=str(unit.order["route"]),
+                destination=str(unit.order["destination"]),
+                to=to,
+                at=site.spool.now(),
+                delivered=delivered,
+                in_doubt=len(unit.facts.get("unanswered", {}).keys() - unit.facts["delivered"].keys()),
+                instances=count,
+            ),
+        )
 
 
 def load_delivery(spool: Spool, delivery: str) -> Unit:

@@ -146,6 +146,16 @@ def test_what_another_source_sends_of_the_study_goes_along(hospital: Hospital) -
     assert hospital.went(hospital.sent(source="mr-1")) == ["reading"]
 
 
+def test_what_the_old_destination_has_is_listed_until_its_people_discard_it(hospital: Hospital) -> None:
+    (first,) = hospital.deliveries(hospital.sent())
+    hospital.relay.progress(first.id, {"delivered": {"0": "0000"}})
+    hospital.relay.settle(first.id, Done(outcome="delivered"))
+    _, letter = hospital.letter()
+    hospital.redirect(letter)
+    said = hospital.command("status").out
+    assert "archive has 1 of 1 instances of a study that reading was given; tell it to discard them" in said
+
+
 def test_a_redirect_that_is_refused_moves_no_pin(hospital: Hospital) -> None:
     hospital.configure(TEXT.replace("CHOICE", 'to = ["archive", "reading"]'))
     archive, _ = hospital.deliveries(hospital.sent())
