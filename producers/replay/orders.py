@@ -65,7 +65,7 @@ def successor(site: Site, unit: Unit, *, to: str = "", profile_now: bool = False
 
 
 def once_more(site: Site, units: Iterable[Unit], *, to: str = "", profile_now: bool = False) -> Iterator[Ordered | str]:
-    """Each delivery of a part once more, whole, or why not.
+    """Each delivery of a part once more, whole, or why not; what moved away only where it went, unless that is named.
 
     Args:
         site: where.
@@ -76,7 +76,7 @@ def once_more(site: Site, units: Iterable[Unit], *, to: str = "", profile_now: b
     copies: dict[tuple[str, str], list[Unit]] = defaultdict(list)
     for unit in units:
         copies[unit.order["destination"], str(unit.order["form"])].append(unit)
-    wanted = [it for (name, _), it in copies.items() if to in ("", name)]
+    wanted = [it for (name, _), it in copies.items() if name == to or not (to or _has_moved(it))]
     if wanted:
         yield from (_repeated(site, it, profile_now=profile_now) for it in wanted)
         return
@@ -157,6 +157,12 @@ def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
     if to:
         order = readdressed(order, to, part=part_of(site.spool, order.part), config=site.config)
     return order
+
+
+def _has_moved(copies: list[Unit]) -> bool:
+    """Whether another destination, or the same in another form, was given what these were to bring."""
+    newest = max(copies, key=lambda unit: unit.order.get("again", 0))
+    return newest.state.outcome in ("handed_over", "redirected", "replaced")
 
 
 def _repeated(site: Site, copies: list[Unit], *, profile_now: bool) -> Ordered | str:

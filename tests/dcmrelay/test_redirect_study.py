@@ -156,6 +156,19 @@ def test_what_the_old_destination_has_is_listed_until_its_people_discard_it(hosp
     assert "archive has 1 of 1 instances of a study that reading was given; tell it to discard them" in said
 
 
+def test_a_study_that_moved_is_sent_again_only_where_it_went(hospital: Hospital) -> None:
+    part, letter = hospital.letter()
+    hospital.redirect(letter)
+    _, new = hospital.deliveries(part)
+    hospital.relay.settle(new.id, Done(outcome="delivered"))
+    assert hospital.command("resend", part).code == 0
+    hospital.route()
+    assert hospital.went(part) == ["archive", "reading", "reading"]
+    assert hospital.command("resend", part, "--to", "archive").code == 0
+    hospital.route()
+    assert hospital.went(part) == ["archive", "reading", "reading", "archive"]
+
+
 def test_a_redirect_that_is_refused_moves_no_pin(hospital: Hospital) -> None:
     hospital.configure(TEXT.replace("CHOICE", 'to = ["archive", "reading"]'))
     archive, _ = hospital.deliveries(hospital.sent())
