@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from consumers.router.handler import Routing
+from consumers.router.routing import Routing
 from dcmrelay.rehearsal import header_of
 from shared.config.rewriting import Edit
 from shared.editing.diff import Change, changes

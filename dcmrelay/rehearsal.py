@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from consumers.router.handler import Routing
+from consumers.router.routing import Routing
 from dcmrelay import sending
 from dcmrelay.sending import NotSent, Ready
 from shared.config import Config
