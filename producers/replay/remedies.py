@@ -12,7 +12,7 @@ def remedies(letter: DeadLetter) -> list[str]:
     again = f"`dcmrelay dead replay {id_}`"
     last = f'give it up: `dcmrelay dead discard {id_} --why "..."`'
     if letter.stage == "route":
-        return [f"mend the configuration, restart the workers, then {again}: it is decided anew", last]
+        return [f"mend the configuration, then {again}: it is decided anew", last]
     if letter.stage == COMMIT:
         return [
             f"check host and port of {letter.source}'s commitment, and that it listens; then {again} tells it",
