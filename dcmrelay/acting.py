@@ -16,10 +16,9 @@ from producers.replay.choose import DeadLetter
 from producers.replay.orders import Site
 from producers.replay.schedule import due_times, parse_rate
 from producers.replay.show import instances_of, missing_of, scheduled_until
-from shared.config import Config
+from shared.config import Config, find_broker
 from shared.errors import StartError
 from shared.messages import Ring
-from shared.service import find_broker
 from shared.spool.commitments import COMMIT
 from shared.spool.spool import Spool
 from shared.spool.units import Unit

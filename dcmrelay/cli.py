@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from dcmrelay import dead, diverting, ledger, reconciling, studies
+from dcmrelay import asking, dead, diverting, ledger, reconciling, studies
 from dcmrelay.child import end_with_parent
-from dcmrelay.options import ConfigFile, Json, offer_no_phi
+from dcmrelay.options import ConfigFile, Json, moment, offer_no_phi
 from dcmrelay.output import complain, hide, say
 from shared import logs
 from shared.config import Config, find, load, unbuilt_in, warnings_of
@@ -31,6 +31,8 @@ app.add_typer(ledger.app, name="ledger")
 app.command()(studies.studies)
 app.command()(diverting.divert)
 app.command()(reconciling.reconcile)
+app.command()(asking.explain)
+app.command()(asking.diff)
 
 
 def main() -> None:
@@ -252,7 +254,10 @@ def knocked(config: ConfigFile = None, as_json: Json = False) -> None:
 @app.command()
 def duty(
     week: Annotated[bool, typer.Option("--week", help="The seven days from midnight, not the moment.")] = False,
-    at: Annotated[datetime | None, typer.Option(help="A day or moment on the relay's clock; else now.")] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(parser=moment, metavar="MOMENT", help="A day or moment on the relay's clock; else now."),
+    ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

@@ -16,7 +16,6 @@ from shared.spool.damage import damages
 from shared.spool.pauses import pause_in_force
 from shared.spool.spool import Spool
 from shared.spool.trend import bytes_per_second, full_in
-from shared.spool.units import Unit
 from shared.spool.volume import attach
 
 
@@ -91,7 +90,6 @@ def _health(config: Config, spool: Spool) -> views.Health:
     parts = [brief for _, brief in reading.unfinished_parts(spool)]
     closed = [brief for brief in parts if brief is not None]
     held = [it for it in (*closed, *deliveries, *reading.commitments(spool)) if it.state.status == "held"]
-    units = [_unit(brief) for brief in deliveries]
     free = shutil.disk_usage(spool.store.root).free
     return views.Health(
         now=spool.now(),
@@ -107,20 +105,16 @@ def _health(config: Config, spool: Spool) -> views.Health:
         deliveries=tuple(brief for brief in deliveries if brief.state.status != "held"),
         letters=tuple(letter_of(brief.id, brief.order, brief.state) for brief in held),
         owners={it.name: reading.owner_alive(spool, it.name) for it in config.destinations},
-        down=frozenset(it.about for it in of_destinations(units, config, free_since(spool, config), spool.now())),
+        down=frozenset(it.about for it in of_destinations(deliveries, config, free_since(spool, config), spool.now())),
         circuits={
             it.name: found
             for it in config.destinations
             if (found := newest_circuit(spool, it.name)) is not None and found.open
         },
-        late=late(spool, config, units),
+        late=late(spool, config, deliveries),
         not_told=failures(spool, tuple(it.name or it.kind for it in config.notify)),
         pauses={it.name: pause for it in config.destinations if (pause := pause_in_force(spool, it.name))},
     )
-
-
-def _unit(brief: reading.Brief) -> Unit:
-    return Unit(id=brief.id, order=brief.order, state=brief.state, made_at=brief.created, facts={})
 
 
 def _ingress(config: Config, spool: Spool) -> tuple[str, ...]:

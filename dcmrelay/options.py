@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,5 +66,13 @@ def _typed(params: Mapping[str, Any]) -> Iterator[str]:
     """What a person asked for, which an answer may quote; ids tell nothing."""
     for key in ("what", "study", "accession", "patient", "searched"):
         value = params.get(key)
-        if isinstance(value, str) and not _ID.fullmatch(value):
-            yield value
+        given = value if isinstance(value, list) else [value]
+        yield from (it for it in given if isinstance(it, str) and not _ID.fullmatch(it))
+
+
+def moment(text: str) -> datetime:
+    """A moment as a person writes it, ISO 8601; without a zone when there is none."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no moment such as 2026-12-25T02:00 or 2026-12-25") from None

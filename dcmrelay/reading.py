@@ -15,6 +15,7 @@ from shared.errors import UNREADABLE
 from shared.spool.commitments import active_commitments
 from shared.spool.deliveries import active_deliveries
 from shared.spool.epochs import newest_epoch
+from shared.spool.outlines import Outlines
 from shared.spool.parts import Manifest, Part, active_parts, decided_deliveries, read_manifest, read_part
 from shared.spool.runs import is_running
 from shared.spool.spool import Spool
@@ -23,23 +24,6 @@ from shared.spool.units import Unit
 
 log = structlog.get_logger()
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Brief:
-    """A unit without its history.
-
-    Args:
-        id: its id.
-        order: what it is.
-        created: when.
-        state: its newest record.
-    """
-
-    id: str
-    order: Mapping[str, Any]
-    created: datetime
-    state: State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,23 +47,24 @@ class Journey:
     decision: Mapping[str, Any] | None
 
 
-def unfinished_deliveries(spool: Spool) -> Iterator[Brief]:
+def unfinished_deliveries(spool: Spool) -> Iterator[Unit]:
     """Every delivery that is not final, dead letters among them."""
-    briefs = (_brief(spool, unit) for unit in active_deliveries(spool))
+    kept = Outlines(spool)
+    briefs = (_brief(kept.outline, unit) for unit in active_deliveries(spool))
     return (brief for brief in briefs if brief is not None and brief.state.status != "final")
 
 
-def unfinished_parts(spool: Spool) -> Iterator[tuple[str, Brief | None]]:
+def unfinished_parts(spool: Spool) -> Iterator[tuple[str, Unit | None]]:
     """Every part that is not routed yet or not to be: its id, and None while it is still being received."""
     for part in active_parts(spool):
-        brief = _brief(spool, part)
+        brief = _brief(spool.parts.outline, part)
         if brief is None or brief.state.status != "final":
             yield part, brief
 
 
-def commitments(spool: Spool) -> Iterator[Brief]:
+def commitments(spool: Spool) -> Iterator[Unit]:
     """Every request for storage commitment that is not answered, dead letters among them."""
-    briefs = (_brief(spool, unit) for unit in active_commitments(spool))
+    briefs = (_brief(spool.commitments.outline, unit) for unit in active_commitments(spool))
     return (brief for brief in briefs if brief is not None and brief.state.status != "final")
 
 
@@ -125,24 +110,21 @@ def find_parts(spool: Spool, what: str) -> list[Part]:
         return [part for part in reversed(parts(spool)) if part.study_instance_uid == what]
     ids = [unit for unit in spool.parts.ids() if unit.startswith(what)]
     for delivery in chain(unit for unit in spool.deliveries.ids() if unit.startswith(what)):
-        brief = _brief(spool, delivery)
+        brief = _brief(spool.deliveries.outline, delivery)
         ids += [brief.order["part"]] if brief else []
     ids = ids or [unit for unit in spool.parts.ids() if is_of_study(spool, unit, what)]
     found = (read_part(spool, unit) for unit in dict.fromkeys(ids))
     return sorted((part for part in found if part is not None), key=lambda part: part.opened_at)
 
 
-def waited(brief: Brief, now: datetime) -> timedelta:
+def waited(unit: Unit, now: datetime) -> timedelta:
     """How long ago a unit was made."""
-    return now - brief.created
+    return now - unit.made_at
 
 
-def _brief(spool: Spool, unit: str) -> Brief | None:
-    """A unit by its first and its newest record; None when it has none."""
-    outline = readable(lambda: spool.units(unit).outline(unit), unit)
-    if outline is None:
-        return None
-    return Brief(id=unit, order=outline.order, created=outline.made_at, state=outline.state)
+def _brief(outline: Callable[[str], Unit | None], unit: str) -> Unit | None:
+    """A unit by its first and its newest record; None when it has none that can be read."""
+    return readable(lambda: outline(unit), unit)
 
 
 def readable(read: Callable[[], R], unit: str) -> R | None:

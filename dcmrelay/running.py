@@ -5,8 +5,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shared.config import Config
-from shared.service import find_broker
+from shared.config import Config, find_broker
 
 _CONNECT_SECONDS = 1.0
 _AMQP_PORTS = {"amqp": 5672, "amqps": 5671}

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 from consumers.router.candidates import candidates_of
 from dcmrelay.duty import shifts_of
 from dcmrelay.output import clock, one_line
-from dcmrelay.reading import Brief
 from dcmrelay.views import SHORT, Row, counted
 from shared.config import Config, Route
 from shared.spool.copies import PartialCopy, copies
 from shared.spool.diverts import divert_in_force
 from shared.spool.spool import Spool
+from shared.spool.units import Unit
 
 _WEEK = timedelta(days=7)
 _MOST = 5
@@ -35,7 +35,7 @@ class Services:
     copies: tuple[PartialCopy, ...]
 
 
-def services(config: Config, spool: Spool, deliveries: Iterable[Brief]) -> Services:
+def services(config: Config, spool: Spool, deliveries: Iterable[Unit]) -> Services:
     """Look at the routes with `one_of`; costs next to nothing when there are none.
 
     Args:
@@ -87,7 +87,7 @@ def _shift(config: Config, spool: Spool, route: Route) -> Row:
     return {"on_duty": shift["on_duty"], "until": until, "why": shift["why"]}
 
 
-def _waits(deliveries: Iterable[Brief], now: datetime) -> Iterator[Row]:
+def _waits(deliveries: Iterable[Unit], now: datetime) -> Iterator[Row]:
     until: dict[str, list[datetime]] = defaultdict(list)
     for it in deliveries:
         due = it.state.due

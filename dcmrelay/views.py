@@ -7,16 +7,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dcmrelay.output import age
-from dcmrelay.reading import Brief, Journey, waited
+from dcmrelay.reading import Journey, waited
 from producers.replay.choose import DeadLetter
 from shared.spool.circuits import Circuit
 from shared.spool.commitments import COMMIT
 from shared.spool.pauses import Pause
+from shared.spool.units import Unit
 
 Row = dict[str, Any]
 IDENTIFYING = ("patient_id", "accession_number", "study_date")
 """What tells whom a part is about; shown only to who asked for it."""
-_ENDED = ("discarded", "handed_over", "redirected", "replaced", "failed")
+_ENDED = ("discarded", "handed_over", "redirected", "replaced", "corrected", "failed")
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
 _SOON_FULL = timedelta(hours=12)
@@ -54,13 +55,13 @@ class Health:
     min_free: int
     unrouted: int
     receiving: int
-    deliveries: tuple[Brief, ...]
+    deliveries: tuple[Unit, ...]
     letters: tuple[DeadLetter, ...]
     owners: Mapping[str, bool | None]
     down: frozenset[str] = frozenset()
     full_in: timedelta | None = None
     damaged: tuple[str, ...] = ()
-    watched: tuple[Brief, ...] = ()
+    watched: tuple[Unit, ...] = ()
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     circuits: Mapping[str, Circuit] = field(default_factory=dict)
     late: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
@@ -143,13 +144,13 @@ def _of_destination(row: Row, health: Health) -> Iterable[str]:
 
 def waiting_rows(health: Health) -> list[Row]:
     """One row per destination: what waits for it, since when, why, and whether somebody sends."""
-    by_destination: dict[str, list[Brief]] = {name: [] for name in health.owners}
+    by_destination: dict[str, list[Unit]] = {name: [] for name in health.owners}
     for brief in health.deliveries:
         by_destination.setdefault(brief.order["destination"], []).append(brief)
     return [_waiting_row(name, briefs, health) for name, briefs in by_destination.items()]
 
 
-def _waiting_row(name: str, briefs: list[Brief], health: Health) -> Row:
+def _waiting_row(name: str, briefs: list[Unit], health: Health) -> Row:
     reasons = [brief.state for brief in briefs if brief.state.reason and not brief.state.by]
     alive = health.owners.get(name, False)
     return {

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from shared import logs, metrics
-from shared.config import Config, broker_url, unbuilt_in
+from shared.config import Config, find_broker, unbuilt_in
 from shared.errors import ConfigError, DcmrelayError, StartError, where
 from shared.reload import ACCEPTED, LOOK_SECONDS, Origin, Watch, check_usable, needs_restart
 from shared.spool.spool import Spool
@@ -109,17 +109,6 @@ class Service:
                 "there is no broker: set [broker] url, or start this relay with `dcmrelay up`, which runs its own"
             )
         return url
-
-
-def find_broker(config: Config) -> str | None:
-    """AMQP URL: from the configuration or environment, else of the private node that `up` runs; None when neither."""
-    given = broker_url(config, os.environ)
-    if given is not None:
-        return given
-    try:
-        return (config.relay.data_dir / "broker" / "url").read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
 
 
 def run(kind: str, config_path: Path, work: Callable[[Service], None]) -> int:

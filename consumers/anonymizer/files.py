@@ -1,4 +1,4 @@
-"""Render one DICOM file: read its header, de-identify it, write it out with the pixel data's bytes as they stand.
+"""Render one DICOM file: read its header, edit or de-identify it, write it out with the pixel data as it stands.
 
 The only module of the engine that reads files. pydicom meets nothing that `layout` has not walked, and whatever it
 raises becomes a `DataSetError` without its text, which may hold patient data.
@@ -24,13 +24,14 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
 from consumers.anonymizer.deidentify import deidentify
-from consumers.anonymizer.layout import Encoding, Extent, extent_of
+from consumers.anonymizer.layout import HEADER_MAX, Encoding, Extent, extent_of
 from consumers.anonymizer.objects import Withheld, withheld
-from consumers.anonymizer.rules import Rules
+from consumers.anonymizer.recipe import Recipe
 from shared.dimse import part10_header
+from shared.editing.elements import Level
 from shared.errors import DataSetError, StorageError
 
-__all__ = ["Rendered", "Withheld", "render"]
+__all__ = ["Rendered", "Withheld", "headers", "render"]
 
 Write = Callable[[bytes | memoryview], object]
 
@@ -42,6 +43,7 @@ INFLATED_RATIO = 100
 
 _STORED_MAX = 0xFFFF
 _EXPLICIT_LITTLE = Encoding(implicit=False, little=True)
+_SIGNATURES = 0xFFFAFFFA
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
 # pydicom logs element values; nothing of this package may reach a log through it.
@@ -65,15 +67,15 @@ class _Source:
     transfer_syntax_uid: str
     encoding: Encoding
     extent: Extent
+    end: int
 
 
-def render(source: Path, rules: Rules, *, issuer: str, write: Write) -> Rendered | Withheld:
-    """Write the de-identified form of one file through `write`, or say why it is withheld and write nothing.
+def render(source: Path, recipe: Recipe, *, write: Write) -> Rendered | Withheld:
+    """Write the edited or de-identified form of one file through `write`, or say why it is withheld and write nothing.
 
     Args:
         source: a DICOM file as received, with preamble and file meta.
-        rules: the profile, from `rules_of`.
-        issuer: the source's domain of patient IDs, from the configuration.
+        recipe: what is done to it.
         write: takes the next bytes of the output, at most 1 MiB at a time; what it raises passes through.
 
     Raises:
@@ -87,23 +89,49 @@ def render(source: Path, rules: Rules, *, issuer: str, write: Write) -> Rendered
     with file:
         opened = _opened(file)
         with _parser():
-            ds = _header(opened)
-            if not (ds.get("SOPClassUID") and ds.get("SOPInstanceUID")):
-                raise DataSetError("has no SOP Class UID or no SOP Instance UID")
-            stopped = withheld(ds, rules.objects)
-            if stopped:
-                return stopped
-            clean = deidentify(ds, rules, issuer=issuer)
-            rendered = _identity(clean, opened.transfer_syntax_uid)
-            head = _encoded(clean, opened.encoding)
+            made = _made(opened, recipe)
+            if isinstance(made, Withheld):
+                return made
+            rendered, head = made
             meta = part10_header(
                 sop_class_uid=rendered.sop_class_uid,
                 sop_instance_uid=rendered.sop_instance_uid,
                 transfer_syntax_uid=rendered.transfer_syntax_uid,
             )
-        for chunk in _output(opened, meta, head):
+        tail = _tail(opened) if recipe.rules is None else b""
+        for chunk in _output(opened, meta, head, tail):
             write(chunk)
         return rendered
+
+
+def headers(source: Path, recipe: Recipe) -> tuple[Dataset, Dataset] | Withheld:
+    """The elements before the pixel data as received, and as they would leave; raises as `render`, writes nothing."""
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        raise _unreadable(error) from None
+    with file:
+        opened = _opened(file)
+        with _parser():
+            before, made = _dataset(_header(opened), opened.encoding), _made(opened, recipe)
+            return made if isinstance(made, Withheld) else (before, _dataset(made[1], opened.encoding))
+
+
+def _made(opened: _Source, recipe: Recipe) -> tuple[Rendered, bytes] | Withheld:
+    """The new header and whose it is."""
+    head = _header(opened)
+    if recipe.edits:
+        head = recipe.edited(head, opened.encoding)
+    ds = _dataset(head, opened.encoding)
+    if not (ds.get("SOPClassUID") and ds.get("SOPInstanceUID")):
+        raise DataSetError("has no SOP Class UID or no SOP Instance UID")
+    if recipe.rules is None:
+        return _identity(ds, opened.transfer_syntax_uid), head
+    stopped = withheld(ds, recipe.rules.objects)
+    if stopped:
+        return stopped
+    clean = deidentify(ds, recipe.rules, issuer=recipe.issuer)
+    return _identity(clean, opened.transfer_syntax_uid), _encoded(clean, opened.encoding)
 
 
 @contextmanager
@@ -152,7 +180,7 @@ def _opened(file: BinaryIO) -> _Source:
         extent = extent_of(stream, start, end, encoding)
     except OSError as error:
         raise _unreadable(error) from None
-    return _Source(stream=stream, transfer_syntax_uid=uid, encoding=encoding, extent=extent)
+    return _Source(stream=stream, transfer_syntax_uid=uid, encoding=encoding, extent=extent, end=end)
 
 
 def _transfer_syntax(file: BinaryIO, size: int) -> tuple[str, int]:
@@ -185,10 +213,22 @@ def _inflated(deflated: bytes) -> bytes:
     return inflated
 
 
-def _header(source: _Source) -> Dataset:
+def _header(source: _Source) -> bytes:
     extent = source.extent
-    header = _read(source.stream, extent.start, extent.header_end - extent.start)
-    return read_dataset(BytesIO(header), source.encoding.implicit, source.encoding.little, at_top_level=False)
+    return _read(source.stream, extent.start, extent.header_end - extent.start)
+
+
+def _dataset(header: bytes, encoding: Encoding) -> Dataset:
+    return read_dataset(BytesIO(header), encoding.implicit, encoding.little, at_top_level=False)
+
+
+def _tail(source: _Source) -> bytes:
+    """What stands behind the pixel data, without signatures, which are not of what leaves. Source: PS3.3 C.12.1.1.3."""
+    start, end = source.extent.pixel_end, source.end
+    if end - start > HEADER_MAX:
+        raise DataSetError(f"more than {HEADER_MAX >> 20} MiB of elements behind the pixel data")
+    root = Level(body=_read(source.stream, start, end - start), encoding=source.encoding)
+    return b"".join(it.raw for it in root.elements if it.tag != _SIGNATURES)
 
 
 def _encoded(ds: Dataset, encoding: Encoding) -> bytes:
@@ -206,20 +246,22 @@ def _identity(clean: Dataset, transfer_syntax_uid: str) -> Rendered:
     )
 
 
-def _output(source: _Source, meta: bytes, head: bytes) -> Iterator[bytes | memoryview]:
+def _output(source: _Source, meta: bytes, head: bytes, tail: bytes) -> Iterator[bytes | memoryview]:
     """The whole new file, in pieces."""
     yield meta
-    data_set = _pieces(source, head)
+    data_set = _pieces(source, head, tail)
     yield from _stored(data_set) if source.transfer_syntax_uid == _DEFLATED else data_set
 
 
-def _pieces(source: _Source, head: bytes) -> Iterator[bytes | memoryview]:
-    """The new header, then the pixel data element byte for byte; what stood behind it does not follow."""
+def _pieces(source: _Source, head: bytes, tail: bytes) -> Iterator[bytes | memoryview]:
+    """The new header, then the pixel data element byte for byte, then what follows it."""
     view = memoryview(head)
     for start in range(0, len(head), CHUNK):
         yield view[start : start + CHUNK]
     for start in range(source.extent.header_end, source.extent.pixel_end, CHUNK):
         yield _read(source.stream, start, min(CHUNK, source.extent.pixel_end - start))
+    if tail:
+        yield tail
 
 
 def _stored(pieces: Iterator[bytes | memoryview]) -> Iterator[bytes]:

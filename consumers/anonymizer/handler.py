@@ -1,27 +1,30 @@
 """A delivery in that needs its part in another form; the rendition with its proof, chunk by chunk.
 
 Deterministic, so that two workers at once, or one after a crash, make the same bytes under the same names. What cannot
-be de-identified is held, instance by instance; the others go on.
+be edited or de-identified is held, instance by instance; the others go on.
 """
 
 import contextlib
 import hashlib
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from consumers.anonymizer.deidentify import rules_of
 from consumers.anonymizer.files import Withheld, render
+from consumers.anonymizer.recipe import Recipe
 from consumers.anonymizer.rules import Rules
 from shared import metrics
 from shared.config import Config
+from shared.config.rewriting import Edit
 from shared.errors import DataSetError, PermanentError, StorageError
 from shared.forms import ENGINE_VERSION, Form, rendition_id
 from shared.outcomes import Next, Outcome
+from shared.spool.corrections import read_corrections
 from shared.spool.deliveries import Order, order_from_json
 from shared.spool.drafts import Draft
 from shared.spool.keys import id_of_key, read_key
-from shared.spool.parts import Instance, Manifest, is_intact, read_manifest
-from shared.spool.pins import pinned_profile
+from shared.spool.parts import Instance, Manifest, is_intact, read_manifest, read_part
+from shared.spool.pins import pinned_edit, pinned_profile
 from shared.spool.renditions import CHUNK, Proof, chunks, output_name, put_proofs, read_proofs
 from shared.spool.spool import Spool
 from shared.spool.store import Store
@@ -43,6 +46,7 @@ class Anonymizer:
     def __init__(self, spool: Spool, config: Config) -> None:
         self._spool, self._config = spool, config
         self._rules: dict[Form, Rules] = {}
+        self._edits: dict[Form, tuple[Edit, bytes | None]] = {}
         self._putting = ThreadPoolExecutor(1, "putting")
 
     def handle(self, claim: Claim) -> Outcome:
@@ -59,15 +63,17 @@ class Anonymizer:
         return Next("render") if len(missing) > 1 else Next("send")
 
     def _make(self, claim: Claim, order: Order, manifest: Manifest, chunk: int) -> None:
-        rules = self._rules_for(order.form)
+        recipe = self._recipe_for(order)
         proofs: list[Proof] = []
         outputs = Outputs(self._spool.store, self._putting)
         try:
             for index in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(manifest.instances))):
                 claim.check()
                 self._renew(claim)
-                proofs.append(self._instance(order, index, manifest.instances[index], rules, outputs))
-                metrics.INSTANCES_RENDERED.labels(profile=order.form.profile, outcome=proofs[-1].outcome).inc()
+                proofs.append(self._instance(order, index, manifest.instances[index], recipe, outputs))
+                metrics.INSTANCES_RENDERED.labels(
+                    profile=order.form.profile or order.form.edit or "corrections", outcome=proofs[-1].outcome
+                ).inc()
             outputs.finish()
         finally:
             outputs.discard()
@@ -78,7 +84,7 @@ class Anonymizer:
         if self._spool.lapsed(claim.state.lease, -_RENEWED_BEFORE):
             claim.record({})
 
-    def _instance(self, order: Order, index: int, instance: Instance, rules: Rules, outputs: "Outputs") -> Proof:
+    def _instance(self, order: Order, index: int, instance: Instance, recipe: Recipe, outputs: "Outputs") -> Proof:
         path = self._spool.store.path(instance.file)
         if not is_intact(path, instance):
             return _unusable(index, instance, "the bytes on disk are not those that were received")
@@ -86,7 +92,7 @@ class Anonymizer:
         output = Output(self._spool.store.draft())
         is_made = False
         try:
-            rendered = render(path, rules, issuer=order.form.issuer, write=output.write)
+            rendered = render(path, recipe, write=output.write)
             if isinstance(rendered, Withheld):
                 return Proof(
                     index=index, input_sha256=instance.sha256, outcome=rendered.outcome, reason=rendered.reason
@@ -108,6 +114,43 @@ class Anonymizer:
             transfer_syntax_uid=rendered.transfer_syntax_uid,
         )
         return Proof(index=index, input_sha256=instance.sha256, outcome="made", made=made)
+
+    def _recipe_for(self, order: Order) -> Recipe:
+        """All that the form pins, made ready.
+
+        Raises:
+            PermanentError: something of it is gone; class policy.
+        """
+        form, part = order.form, read_part(self._spool, order.part)
+        decision = self._spool.read_json(f"parts/{order.part}/decision.json")
+        if part is None:
+            raise PermanentError("the part is missing in the spool", "bug")
+        edit, uid_key = self._edit_for(form) if form.edit else (None, None)
+        corrections = read_corrections(self._spool, order.part, form.corrections) if form.corrections else None
+        return Recipe(
+            rules=self._rules_for(form) if form.kind == "deidentified" else None,
+            issuer=form.issuer,
+            corrections=corrections,
+            edit=edit,
+            edit_name=form.edit,
+            uid_key=uid_key,
+            facts={"source": part.source, "called": part.called_ae_title},
+            # Not the time of making it, which differs from one making to the next.
+            at=datetime.fromisoformat(decision["at"]) if decision else part.opened_at,
+            system=self._config.relay.ae_title,
+        )
+
+    def _edit_for(self, form: Form) -> tuple[Edit, bytes | None]:
+        """The pinned edit with the key of its UIDs, if it makes some; raises as `_rules_for`."""
+        if form not in self._edits:
+            edit = pinned_edit(self._spool, form.edit_hash)
+            if edit is None:
+                raise PermanentError(f"edit '{form.edit}' as it was pinned is not in the spool", "policy")
+            key = read_key(self._config, edit) if form.edit_key_id else None
+            if key is not None and id_of_key(key) != form.edit_key_id:
+                raise PermanentError(f"the key of edit '{form.edit}' is not the one the study is pinned to", "policy")
+            self._edits[form] = (edit, key)
+        return self._edits[form]
 
     def _rules_for(self, form: Form) -> Rules:
         """The pinned profile with its key, made ready; never another profile, key or engine than the delivery pins.

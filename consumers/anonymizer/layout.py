@@ -12,7 +12,10 @@ from typing import BinaryIO
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
+from shared.editing.elements import Encoding
 from shared.errors import DataSetError
+
+__all__ = ["HEADER_MAX", "Encoding", "Extent", "extent_of"]
 
 DEPTH_MAX = 64
 ELEMENTS_MAX = 1_000_000
@@ -22,14 +25,6 @@ PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoding:
-    """How a data set is written: implicit or explicit VR, little or big endian."""
-
-    implicit: bool
-    little: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from shared.errors import BrokerError, DeadLetterClass, StorageError
 from shared.messages import Ring
 from shared.service import Service, run
 from shared.spool.damage import count_of_damages
+from shared.spool.outlines import Keeper
 from shared.spool.units import Unit
 
 log = structlog.get_logger()
@@ -37,12 +38,17 @@ def _work(service: Service) -> None:
     begin_slow_work(service)
     projection, upkeep, pause = Projection(publisher), Upkeep(service.spool, service.config), 0.0
     service.takers += [upkeep.use, lambda config: publisher.use(topology(it.name for it in config.destinations))]
-    tellers = Tellers(service)
+    tellers, keeper = Tellers(service), Keeper(service.spool)
     service.takers.append(tellers.use)
+
+    def see(unfinished: list[Unit]) -> None:
+        tellers.see(unfinished)
+        _keep(keeper, unfinished)
+
     while not service.stopping.wait(pause):
         if publisher.link.failed is not None:
             raise publisher.link.failed
-        looked = sweep_and_ring(service, publisher, projection, tellers.see)
+        looked = sweep_and_ring(service, publisher, projection, see)
         begun = time.monotonic()
         upkeep.tend()
         looked += time.monotonic() - begun
@@ -81,6 +87,13 @@ def sweep_and_ring(service: Service, publisher: Publisher, projection: Projectio
     except BrokerError as error:
         log.warning("not_rung", why=str(error))
     return looked
+
+
+def _keep(keeper: Keeper, unfinished: list[Unit]) -> None:
+    try:
+        keeper.keep(unfinished)
+    except StorageError as error:
+        log.warning("outlines_not_kept", why=str(error))
 
 
 def ring_lost(publisher: Publisher, rings: Mapping[str, list[Ring]]) -> None:

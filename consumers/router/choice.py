@@ -8,7 +8,7 @@ from shared.config.peers import Destination
 from shared.config.profiles import Profile
 from shared.config.rules import Route
 from shared.errors import PermanentError
-from shared.forms import ENGINE_VERSION, RECEIVED, Form
+from shared.forms import ENGINE_VERSION, RECEIVED, Form, corrected
 from shared.spool.deliveries import Order
 from shared.spool.parts import Part
 from shared.spool.pins import Choice, Pin
@@ -16,7 +16,13 @@ from shared.spool.pins import Choice, Pin
 KeyId = Callable[[str], str]
 
 
-def choices_of(route: Route, config: Config, issuer: str, key_id: KeyId, candidate: str = "") -> tuple[Choice, ...]:
+def _no_key(edit: str) -> str:
+    raise PermanentError(f"nobody said which key edit '{edit}' has", "bug")
+
+
+def choices_of(
+    route: Route, config: Config, issuer: str, key_id: KeyId, candidate: str = "", edit_key_id: KeyId = _no_key
+) -> tuple[Choice, ...]:
     """The destinations of a route, as they are configured now, and the form they get.
 
     Args:
@@ -25,26 +31,34 @@ def choices_of(route: Route, config: Config, issuer: str, key_id: KeyId, candida
         issuer: the source's domain of patient IDs.
         key_id: gives the public name of a profile's key.
         candidate: the destination of `one_of` whose turn it is; empty when the route has none.
+        edit_key_id: gives the public name of an edit's key.
     """
-    form = _form(route, config, issuer, key_id)
+    form = _form(route, config, issuer, key_id, edit_key_id)
     them = tuple(
         Choice(
             destination=name, identity=_destination(config, name).identity, form=form, optional=name in route.optional
         )
         for name in (*route.to, *route.optional)
     )
-    return (*them, candidate_choice(route, config, issuer, key_id, candidate)) if candidate else them
+    return (*them, candidate_choice(route, config, issuer, key_id, candidate, edit_key_id)) if candidate else them
 
 
-def candidate_choice(route: Route, config: Config, issuer: str, key_id: KeyId, candidate: str) -> Choice:
+def candidate_choice(
+    route: Route, config: Config, issuer: str, key_id: KeyId, candidate: str, edit_key_id: KeyId = _no_key
+) -> Choice:
     """One candidate of a route, as it is configured now, and the form it gets. Arguments as for `choices_of`."""
     identity = _destination(config, candidate).identity
-    form = _form(route.towards(candidate), config, issuer, key_id)
+    form = _form(route.towards(candidate), config, issuer, key_id, edit_key_id)
     return Choice(destination=candidate, identity=identity, form=form, one_of=True)
 
 
 def orders_of(
-    part: Part, pins: Mapping[str, Pin], config: Config, source_ae_title: str, late: Collection[str] = ()
+    part: Part,
+    pins: Mapping[str, Pin],
+    config: Config,
+    source_ae_title: str,
+    late: Collection[str] = (),
+    corrections: str = "",
 ) -> Iterator[Order]:
     """The deliveries that the pins of a part's routes ask for.
 
@@ -57,11 +71,13 @@ def orders_of(
         config: the configuration it is decided under.
         source_ae_title: calling AE title of its source.
         late: routes that were given the study before.
+        corrections: name of what a person corrected in the part; the pins, which later parts follow, do not have it.
     """
     orders: dict[str, Order] = {}
     for pin in pins.values():
         for choice in pin.choices:
-            order = replace(order_of(part, pin, choice, config, source_ae_title), addendum=pin.route in late)
+            order = order_of(part, pin, choice, config, source_ae_title, corrections)
+            order = replace(order, addendum=pin.route in late)
             before = orders.setdefault(order.id, order)
             optional, urgent = before.optional and order.optional, before.urgent or order.urgent
             one_of, addendum = before.one_of and order.one_of, before.addendum or order.addendum
@@ -73,7 +89,7 @@ def changed(pin: Pin, config: Config) -> str:
     """Why a pinned choice cannot be followed under a configuration; empty when it can.
 
     A destination that is gone or is another peer now, or a profile that is gone, holds the work. A profile whose
-    content was changed is followed as it was pinned.
+    content was changed is followed as it was pinned, and an edit also when it is gone.
     """
     for choice in pin.choices:
         destination = config.destination(choice.destination)
@@ -86,8 +102,10 @@ def changed(pin: Pin, config: Config) -> str:
     return ""
 
 
-def order_of(part: Part, pin: Pin, choice: Choice, config: Config, source_ae_title: str) -> Order:
-    """The delivery of a part that one choice of a pin asks for."""
+def order_of(
+    part: Part, pin: Pin, choice: Choice, config: Config, source_ae_title: str, corrections: str = ""
+) -> Order:
+    """The delivery of a part that one choice of a pin asks for. Arguments as for `orders_of`."""
     ours = _destination(config, choice.destination).calling_ae_title
     return Order(
         part=part.id,
@@ -95,7 +113,7 @@ def order_of(part: Part, pin: Pin, choice: Choice, config: Config, source_ae_tit
         destination=choice.destination,
         identity=choice.identity,
         calling_ae_title=source_ae_title if ours == "{source}" else ours,
-        form=choice.form,
+        form=corrected(choice.form, corrections) if corrections else choice.form,
         source=part.source,
         optional=choice.optional,
         urgent=pin.urgent,
@@ -103,7 +121,11 @@ def order_of(part: Part, pin: Pin, choice: Choice, config: Config, source_ae_tit
     )
 
 
-def _form(route: Route, config: Config, issuer: str, key_id: KeyId) -> Form:
+def _form(route: Route, config: Config, issuer: str, key_id: KeyId, edit_key_id: KeyId) -> Form:
+    return _edited(_unedited(route, config, issuer, key_id), route, config, edit_key_id)
+
+
+def _unedited(route: Route, config: Config, issuer: str, key_id: KeyId) -> Form:
     if route.profile is None:
         return RECEIVED
     profile = _profile(config, route.profile)
@@ -114,6 +136,20 @@ def _form(route: Route, config: Config, issuer: str, key_id: KeyId) -> Form:
         key_id=key_id(route.profile),
         engine_version=ENGINE_VERSION,
         issuer=issuer,
+    )
+
+
+def _edited(form: Form, route: Route, config: Config, edit_key_id: KeyId) -> Form:
+    """The form with the route's edit before it. A de-identified instance gets its new UID from the profile."""
+    if route.edit is None:
+        return form
+    keeps = route.correction or form.kind == "deidentified"
+    return replace(
+        form,
+        kind="edited" if form.kind == "received" else form.kind,
+        edit=route.edit,
+        edit_hash=config.edits[route.edit].hash,
+        edit_key_id="" if keeps else edit_key_id(route.edit),
     )
 
 

@@ -8,7 +8,7 @@ when a person ordered a delivery of it on top: that is made too.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,11 +26,13 @@ from consumers.router.vetting import Vetting, count_warnings
 from consumers.router.watching import Watch
 from shared import metrics
 from shared.config import Config, Route, Source
+from shared.editing.corrected import corrected_header
 from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
 from shared.notices.happened import note
 from shared.outcomes import Done, Held, Outcome, Watched
+from shared.spool.corrections import corrections_of, read_corrections
 from shared.spool.deliveries import (
     Order,
     Ordered,
@@ -40,9 +42,9 @@ from shared.spool.deliveries import (
     ordered_of,
     routing_key,
 )
-from shared.spool.keys import key_id
+from shared.spool.keys import edit_key_id, key_id
 from shared.spool.parts import Instance, Manifest, Part, read_manifest, read_part
-from shared.spool.pins import Choice, Pin, keep_profile, live_pins, note_part, put_pin, study_pins
+from shared.spool.pins import Choice, Pin, keep_form, live_pins, note_part, put_pin, study_pins
 from shared.spool.spool import Spool
 from shared.work import Claim
 
@@ -64,7 +66,7 @@ class Router:
         name = f"parts/{claim.id}/decision.json"
         decision = self._spool.read_json(name)
         if decision is None:
-            routing = Routing(self._spool, claim.id, claim.state.config)
+            routing = Routing(self._spool, claim.id, claim.state.config, corrections_of(claim.facts))
             decided = routing.decide()
             if isinstance(decided, Held):
                 return decided
@@ -90,15 +92,17 @@ class Router:
         """What a look at the candidates that have the part says; None when none has any of it unfinished."""
         if not any(it.get("one_of") for it in decision["deliveries"]):
             return None
-        routing = Routing(self._spool, claim.id, decision["config"])
+        routing = Routing(self._spool, claim.id, decision["config"], decision.get("corrections", ""))
         return Watch(self._spool, claim, routing.site(), routing.excluded).look(made)
 
     def _by_a_person(self, claim: Claim) -> Iterator[Ordered]:
         """What was ordered on top, without what its destination excludes by now."""
-        if ordered := ordered_of(claim.facts):
-            routing = Routing(self._spool, claim.id, claim.state.config)
-            for it in ordered.values():
-                yield replace(it, order=replace(it.order, excluded=routing.excluded(it.order)))
+        ordered = ordered_of(claim.facts).values()
+        for corrections in sorted({it.order.form.corrections for it in ordered}):
+            routing = Routing(self._spool, claim.id, claim.state.config, corrections)
+            for it in ordered:
+                if it.order.form.corrections == corrections:
+                    yield replace(it, order=replace(it.order, excluded=routing.excluded(it.order)))
 
     def _deliver(self, ordered: Ordered, config: str) -> Ring | None:
         """Make a delivery unless it is there; its bell, while nobody has looked at it."""
@@ -119,11 +123,13 @@ class Routing:
         spool: the spool.
         part_id: the part.
         config_hash: the configuration to decide under.
+        corrections: name of what a person corrected in the part; rules see the corrected values.
         key: gives the public name of a profile's key.
+        edit_key: gives that of an edit's key.
         read: reads elements of a file.
 
     Raises:
-        PermanentError: the part or the configuration it names is not in the spool.
+        PermanentError: the part, or the configuration or corrections it names, are not in the spool.
     """
 
     def __init__(
@@ -131,22 +137,33 @@ class Routing:
         spool: Spool,
         part_id: str,
         config_hash: str,
+        corrections: str = "",
         *,
         key: Callable[[Config, str], str] = key_id,
+        edit_key: Callable[[Config, str], str] = edit_key_id,
         read: Callable[[Path, Collection[str]], Dataset] = read_header,
     ) -> None:
         part, manifest, snapshot = read_part(spool, part_id), read_manifest(spool, part_id), spool.config(config_hash)
         if part is None or manifest is None or snapshot is None:
             raise PermanentError("the part, its manifest or its configuration is missing in the spool", "bug")
-        self._spool, self._hash, self._key_id, self._read = spool, config_hash, key, read
+        self._spool, self._hash, self._read = spool, config_hash, read
+        self._key_id, self._edit_key_id = key, edit_key
         self.part: Part = part
         self.manifest: Manifest = manifest
-        self.config = Config.from_snapshot(snapshot)
+        self.config = _config(snapshot)
+        self._corrections = corrections
+        self._edit = read_corrections(spool, part_id, corrections) if corrections else None
         self._folder = study_pins(part.study_instance_uid, part.called_ae_title)
 
     def site(self) -> Site:
         """Where a part stands, for who looks after its candidates."""
-        return Site(part=self.part, manifest=self.manifest, config=self.config, config_hash=self._hash)
+        return Site(
+            part=self.part,
+            manifest=self.manifest,
+            config=self.config,
+            config_hash=self._hash,
+            corrections=self._corrections,
+        )
 
     def decide(self) -> dict[str, Any] | Held:
         """The decision as it is written, or why a person is needed."""
@@ -170,7 +187,7 @@ class Routing:
         pins = self.pinned()
         if isinstance(pins, Held):
             return pins
-        orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before()))
+        orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before(), self._corrections))
         if not orders:
             return Held("its routes choose nobody for the study any more; a person sent it elsewhere", "policy")
         self._note(pins, source)
@@ -226,7 +243,7 @@ class Routing:
         route = self.config.route(pin.route)
         if route is None:
             snapshot = self._spool.config(pin.config)
-            route = None if snapshot is None else Config.from_snapshot(snapshot).route(pin.route)
+            route = None if snapshot is None else _config(snapshot).route(pin.route)
         return route is None or is_open_to(route.match, self.facts)
 
     def _choices(self, route: Route, source: Source) -> tuple[Choice, ...] | Held:
@@ -237,15 +254,23 @@ class Routing:
         if route.one_of and turn is None:
             return Held(f"no calendar of route '{route.name}' opens within 400 days", "policy")
         candidate, issuer = turn.destination if turn else "", source.issuer or ""
-        return choices_of(route, self.config, issuer, lambda profile: self._key_id(self.config, profile), candidate)
+        return choices_of(
+            route,
+            self.config,
+            issuer,
+            lambda profile: self._key_id(self.config, profile),
+            candidate,
+            lambda edit: self._edit_key_id(self.config, edit),
+        )
 
     def _pin(self, want: Wanted, source: Source) -> Pin | Held:
         """The choice for a study, pinned, or why a person is needed."""
         choices = self._choices(want.route, source)
         if isinstance(choices, Held):
             return choices
-        for profile in {choice.form.profile for choice in choices} & self.config.profiles.keys():
-            keep_profile(self._spool, self.config.profiles[profile])
+        if want.route.kind == "new":  # of a prior it was kept with the choice that it follows
+            for form in {choice.form for choice in choices}:
+                keep_form(self._spool, self.config, form)
         urgent = want.route.priority == "urgent"
         divert = divert_of(self._spool, want.route)
         pin = Pin(
@@ -262,6 +287,7 @@ class Routing:
     def _decision(self, pins: Mapping[str, Pin], orders: list[Order]) -> dict[str, Any]:
         due = {it.id: at.isoformat() for it in orders if it.one_of and (at := self.due_of(pins[it.route]))}
         return {
+            **({"corrections": self._corrections} if self._corrections else {}),
             "due": due,
             "config": self._hash,
             "at": self._spool.now().isoformat(),
@@ -313,10 +339,18 @@ class Routing:
         if not keywords:
             return known
         try:
-            header = self._read(self._spool.store.path(instance.file), {path.partition(".")[0] for path in keywords})
+            path = self._spool.store.path(instance.file)
+            header = corrected_header(
+                path, {it.partition(".")[0] for it in keywords}, self._edit, self.part, self._read
+            )
         except (DataSetError, StorageError) as error:
             if isinstance(error, StorageError) and instance.sop_class_uid:
                 raise
             log.warning("unreadable_instance", part=self.part.id, why=str(error))
             return known
         return {**known, **{path: texts_at(header, path) for path in keywords}}
+
+
+@lru_cache(maxsize=4)
+def _config(snapshot: bytes) -> Config:
+    return Config.from_snapshot(snapshot)

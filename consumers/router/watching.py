@@ -38,17 +38,8 @@ from shared.messages import Bell, Event, Ring
 from shared.outcomes import Watched
 from shared.spool import states
 from shared.spool.deliveries import Order, Ordered, create_delivery, marker, ordered_to_json, routing_key
-from shared.spool.keys import key_id
-from shared.spool.pins import (
-    Choice,
-    Pin,
-    handed_over,
-    keep_profile,
-    newest_pin,
-    noted_parts,
-    put_handed_over,
-    study_pins,
-)
+from shared.spool.keys import edit_key_id, key_id
+from shared.spool.pins import Choice, Pin, handed_over, keep_form, newest_pin, noted_parts, put_handed_over, study_pins
 from shared.spool.spool import Spool
 from shared.spool.states import HAND_OVER, State
 from shared.spool.units import Unit
@@ -176,9 +167,15 @@ class Watch:
         config = self._site.config
         source = config.source(self._site.part.source)
         issuer = (source.issuer or "") if source is not None else ""
-        to = candidate_choice(route, config, issuer, lambda profile: key_id(config, profile), answer.to)
-        if to.form.profile:
-            keep_profile(self._spool, config.profiles[to.form.profile])
+        to = candidate_choice(
+            route,
+            config,
+            issuer,
+            lambda profile: key_id(config, profile),
+            answer.to,
+            lambda it: edit_key_id(config, it),
+        )
+        keep_form(self._spool, config, to.form)
         why = "; ".join(filter(None, (answer.why, answer.notice)))
         wanted = handed_over(
             pin, choice.destination, to, made_at=self._spool.now(), config=self._site.config_hash, why=why
@@ -194,7 +191,8 @@ class Watch:
         """Give this part to the candidate that has the study now: named, made, and then the old delivery ended."""
         config = self._site.config
         source = config.source(self._site.part.source)
-        order = order_of(self._site.part, pin, choice, config, "" if source is None else source.ae_title)
+        ours = "" if source is None else source.ae_title
+        order = order_of(self._site.part, pin, choice, config, ours, self._site.corrections)
         ordered = Ordered(order=replace(order, excluded=self._excluded(order)))
         if order.id not in self._claim.facts.get("ordered", {}):
             self._claim.record({"ordered": {order.id: ordered_to_json(ordered)}})

@@ -80,12 +80,12 @@ def _packed(spool: Spool, order: Order, *, deidentified_only: bool) -> Parcel:
     manifest = read_manifest(spool, order.part)
     if manifest is None:
         raise PermanentError("the part has no manifest", "bug")
-    if order.form.kind == "deidentified":
-        return _proven(spool, order, manifest)
-    if deidentified_only:
+    if deidentified_only and order.form.kind != "deidentified":
         raise PermanentError(
             f"destination '{order.destination}' takes nothing without proof of de-identification", "policy"
         )
+    if order.form.kind != "received":
+        return _proven(spool, order, manifest)
     instances = {str(i): it for i, it in enumerate(manifest.instances)}
     return Parcel(count=len(instances), instances=instances, invalid=frozenset(instances))
 
@@ -96,13 +96,13 @@ def _proven(spool: Spool, order: Order, manifest: Manifest) -> Parcel:
     made: dict[str, Instance] = {}
     for index, (proof, instance) in enumerate(zip(proofs, manifest.instances, strict=False)):
         if proof.index != index or proof.input_sha256 != instance.sha256:
-            raise PermanentError("the proof of de-identification is about other instances", "policy")
+            raise PermanentError(f"{_proof_of(order)} is about other instances", "policy")
         if proof.outcome == "made":
             if proof.made is None or proof.made.file != output_name(rendition, index):
-                raise PermanentError("the proof of de-identification names another file", "policy")
+                raise PermanentError(f"{_proof_of(order)} names another file", "policy")
             made[str(index)] = proof.made
     if len(proofs) != len(manifest.instances):
-        raise PermanentError("the proof of de-identification does not cover every instance", "policy")
+        raise PermanentError(f"{_proof_of(order)} does not cover every instance", "policy")
     held = {str(proof.index): proof.reason for proof in proofs if proof.outcome == "held"}
     dropped = {str(proof.index): proof.reason for proof in proofs if proof.outcome == "dropped"}
     invalid = frozenset(str(it.index) for it in proofs if it.outcome == "held" and it.dead_letter_class == "invalid")
@@ -113,5 +113,9 @@ def _proofs(spool: Spool, order: Order, manifest: Manifest) -> Iterator[Proof]:
     for chunk in chunks(manifest):
         proofs = read_proofs(spool, order.part, order.form, chunk)
         if proofs is None:
-            raise PermanentError("no proof of de-identification", "policy")
+            raise PermanentError(f"no {_proof_of(order)[4:]}", "policy")
         yield from proofs
+
+
+def _proof_of(order: Order) -> str:
+    return "the proof of de-identification" if order.form.kind == "deidentified" else "the proof of the edit"

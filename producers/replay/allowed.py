@@ -79,9 +79,13 @@ def _route(form: Form, to: str, part: Part, config: Config) -> Route:
     if not routes:
         raise ValueError(f"no route of source '{part.source}' names '{to}'; add one")
     routes = [it.towards(to) for it in routes]
-    same = [it for it in routes if it.edit is None and it.profile == (form.profile or None)]
+    same = [it for it in routes if (it.edit or "", it.profile or "") == (form.edit, form.profile)]
     if not same:
         raise ValueError(f"no route gives '{to}' studies of '{part.source}' {form.label}; it goes in no other form")
+    if form.edit and config.edits[form.edit].hash != form.edit_hash:
+        raise ValueError(f"edit '{form.edit}' was changed since; `dcmrelay dead replay` sends it as it was pinned")
+    if bool(form.edit_key_id) == (same[0].correction or form.kind == "deidentified") and form.edit:
+        raise ValueError(f"route '{same[0].name}' makes other SOP Instance UIDs; it goes in no other form")
     if form.kind == "deidentified" and config.profiles[form.profile].hash != form.profile_hash:
         raise ValueError(f"profile '{form.profile}' was changed since; --profile-now makes a new rendition by it")
     return same[0]

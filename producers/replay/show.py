@@ -1,6 +1,6 @@
 """The dead letters that a spool holds, and what its records say of one."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, pairwise
@@ -11,9 +11,9 @@ import structlog
 from producers.replay.choose import DeadLetter
 from shared.config import Config
 from shared.errors import UNREADABLE, DataSetError
-from shared.headers import read_header
 from shared.spool.commitments import active_commitments
 from shared.spool.deliveries import active_deliveries, ordered_of
+from shared.spool.outlines import Outlines
 from shared.spool.parts import active_parts, decided_deliveries, read_manifest, read_part
 from shared.spool.spool import Spool
 from shared.spool.states import State, Status
@@ -44,16 +44,17 @@ def dead_letters(spool: Spool, beginnings: tuple[str, ...] = ()) -> Iterator[Dea
         spool: the spool.
         beginnings: of ids of dead letters or their parts; only what may be meant is read then.
     """
-    for unit in _units(spool, _meant(spool, beginnings), "held"):
+    for unit in _units(Outlines(spool).outline, _meant(spool, beginnings), "held"):
         yield letter_of(unit.id, unit.order, unit.state)
 
 
 def scheduled_until(spool: Spool) -> datetime | None:
     """When the last that persons scheduled and that still waits is due: who goes on with a rate goes on behind it."""
-    waiting = (it.state for it in _units(spool, active_deliveries(spool), "waiting"))
+    outline = Outlines(spool).outline
+    waiting = (it.state for it in _units(outline, active_deliveries(spool), "waiting"))
     # Only an order of a person makes a delivery that is due later than at once.
     made = (state.due for state in waiting if state.n == 0 or state.facts.get("replayed"))
-    parts = _units(spool, active_parts(spool), "waiting")
+    parts = _units(outline, active_parts(spool), "waiting")
     ordered = (it.due for part in parts for it in ordered_of(part.state.facts).values())
     return max((due for due in chain(made, ordered) if due), default=None)
 
@@ -128,6 +129,8 @@ def is_of_study(spool: Spool, part_id: str, study: str) -> bool:
 
 
 def _accession_number(spool: Spool, part_id: str) -> str:
+    from shared.headers import read_header  # and pydicom with it: listings have no need of them
+
     manifest = read_manifest(spool, part_id)
     for instance in manifest.instances[:1] if manifest else ():
         try:
@@ -149,13 +152,13 @@ def _attempt(before: State, state: State) -> Attempt | None:
 
 
 def deed(state: State) -> str:
-    """What a person did with a record that says who: `replayed`, `discarded`, `made urgent`, ..."""
+    """What a person did with a record that says who: `replayed`, `corrected`, `discarded`, `made urgent`, ..."""
     if state.status == "final":
         return state.outcome
     if state.facts.get("ordered"):
         return "ordered again"
     if state.facts.get("replayed"):
-        return "replayed"
+        return "corrected" if state.facts.get("corrected") else "replayed"
     return "made urgent" if state.urgent and not state.facts.get("resumed") else "resumed"
 
 
@@ -171,11 +174,11 @@ def _meant(spool: Spool, beginnings: tuple[str, ...]) -> Iterator[str]:
     yield from (it for it in ids if it.startswith(beginnings) or it in of_parts)
 
 
-def _units(spool: Spool, ids: Iterable[str], status: Status) -> Iterator[Unit]:
+def _units(outline: Callable[[str, Status], Unit | None], ids: Iterable[str], status: Status) -> Iterator[Unit]:
     """Outlines of what is in a status; what cannot be read is passed over with a warning."""
     for id_ in ids:
         try:
-            unit = spool.units(id_).outline(id_, status)
+            unit = outline(id_, status)
         except UNREADABLE as error:
             log.warning("unreadable_record", unit=id_, error=type(error).__name__, remedy="check the disk of the spool")
             continue

@@ -2,7 +2,7 @@
 
 from shared.config.advice import warnings_of
 from shared.config.callers import Mismatch
-from shared.config.credentials import broker_url, ledger_url
+from shared.config.credentials import broker_url, find_broker, ledger_url
 from shared.config.loading import find, load, parse, read, read_file
 from shared.config.model import Config
 from shared.config.notifying import Notify, Occasion
@@ -26,6 +26,7 @@ __all__ = [
     "Source",
     "broker_url",
     "find",
+    "find_broker",
     "ledger_url",
     "load",
     "parse",

@@ -8,8 +8,6 @@ from datetime import date, datetime, timedelta
 from itertools import chain
 from zoneinfo import ZoneInfo
 
-from pydicom.datadict import dictionary_VR
-
 from shared.config.committing import commitment_warnings
 from shared.config.coverage import gaps, open_minutes, overlaps
 from shared.config.matching import RELAY_KEYS, fits, is_wider
@@ -18,6 +16,7 @@ from shared.config.problems import Problem, at, within
 from shared.config.rules import Calendar, Route
 from shared.config.values import shown, write_duration
 from shared.config.windows import MINUTES_PER_DAY
+from shared.dictionary import vr_of
 
 _SHORTEST_GIVE_UP = timedelta(hours=72)
 _OF_ONE_OF = ("hand_over_after", "hand_over_after_urgent", "when_partial", "mode")
@@ -42,6 +41,7 @@ def warnings_of(config: Config, today: date | None = None) -> tuple[Problem, ...
         *chain.from_iterable(_never_matches(config, route) for route in config.routes),
         *_shadowed(config),
         *_without_effect(config),
+        *_edits(config),
         *_untold(config),
     )
 
@@ -122,7 +122,7 @@ def _never_matches(config: Config, route: Route) -> Iterator[Problem]:
         yield at("route", route.name, "match.called", f"{text} {', '.join(map(shown, dict.fromkeys(titles)))}")
     for key, asked in route.match.items():
         for pattern in _patterns(asked):
-            if key not in RELAY_KEYS and dictionary_VR(key.rpartition(".")[2]) == "CS" and pattern != pattern.upper():
+            if key not in RELAY_KEYS and vr_of(key.rpartition(".")[2]) == "CS" and pattern != pattern.upper():
                 text = f"{shown(pattern)} never matches, {key} is always upper case; write {shown(pattern.upper())}"
                 yield at("route", route.name, f"match.{key}", text)
 
@@ -150,6 +150,15 @@ def _without_effect(config: Config) -> Iterator[Problem]:
             if option in _REMOVED_ANYWAY:
                 text = f"{option} {later}: the elements are removed, as in the basic profile, which is stricter"
                 yield at("profile", name, "options", text)
+
+
+def _edits(config: Config) -> Iterator[Problem]:
+    used = {route.towards(name).edit for route in config.routes for name in route.destinations}
+    for name, edit in config.edits.items():
+        if name not in used:
+            yield Problem(f"edit {name!r}", "no route uses it; name it in one, or remove it")
+        if not edit.remove and not list(edit.addresses()):
+            yield Problem(f"edit {name!r}", "changes nothing; add set, copy, replace, lookup or remove")
 
 
 def _untold(config: Config) -> Iterator[Problem]:

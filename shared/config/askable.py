@@ -3,12 +3,11 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from pydicom.datadict import dictionary_VR
-
 from shared.config.conditions import Condition
-from shared.config.matching import INSTANCES, SOP_CLASS_NAMES
+from shared.config.matching import INSTANCES
 from shared.config.values import did_you_mean, parse_network, shown
 from shared.config.windows import parse_days, parse_times
+from shared.dictionary import sop_class_names, vr_of
 
 NUMBERS = frozenset({"DS", "IS", "US", "SS", "UL", "SL", "FL", "FD", "SV", "UV", "US or SS"})
 _MOMENTS = {
@@ -39,7 +38,7 @@ def _fault(key: str, patterns: tuple[str, ...], words: set[str], asked: object) 
         if unfit := sorted(words - allowed):
             return f"cannot be asked {_written(unfit)}; {instead}"
         return _refused(parse, patterns)
-    vr = dictionary_VR(key.rpartition(".")[2])
+    vr = vr_of(key.rpartition(".")[2])
     if vr == "SQ":
         return "" if words == {"present"} else f"is a sequence; write {{ present = true }}, or a path as {key}.Keyword"
     if vr not in NUMBERS and (bounds := [word for word in _BOUNDS if word in words]):
@@ -90,9 +89,9 @@ def _refused(parse: Callable[[str], object], patterns: tuple[str, ...]) -> str:
 
 
 def _sop_class(pattern: str) -> str:
-    if re.fullmatch(r"[0-9.*?]+", pattern) or set("*?") & set(pattern) or pattern in SOP_CLASS_NAMES:
+    if re.fullmatch(r"[0-9.*?]+", pattern) or set("*?") & set(pattern) or pattern in sop_class_names():
         return pattern
-    near = did_you_mean(pattern, SOP_CLASS_NAMES)
+    near = did_you_mean(pattern, sop_class_names())
     raise ValueError(f'{shown(pattern)} is no SOP class; write a UID or a name, such as "CTImageStorage"{near}')
 
 

@@ -153,6 +153,8 @@ def _route(config: Config, route: Route) -> Iterator[Problem]:
             yield Problem(f"route {route.name!r}", f"names destination {name!r} {times} times; once is enough")
     if route.hand_over_after_urgent and route.hand_over_after_urgent > route.hand_over_after:
         yield at("route", route.name, "hand_over_after_urgent", "is longer than hand_over_after; make it shorter")
+    if route.correction and not any(route.towards(name).edit for name in route.destinations):
+        yield at("route", route.name, "correction", "is said of nothing, because there is no edit; remove it")
     for name in dict.fromkeys(route.destinations):
         destination = config.destination(name)
         if destination and destination.deidentified_only and route.towards(name).profile is None:

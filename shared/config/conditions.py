@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from shared.config.fields import MatchKey, Number, Patterns, RegularExpression, Table, Text
 from shared.config.matching import fits
 from shared.config.regex import found
+from shared.config.values import shown
 from shared.config.windows import parse_days, parse_times
 
 Values = Sequence[str]
@@ -44,8 +45,8 @@ def _kind(value: object) -> str:
     return "[table]" if isinstance(value, dict | Condition) else "[texts]"
 
 
-def _flat(value: object) -> object:
-    """A path may be written with dots out of quotes, which TOML reads as tables in tables."""
+def flat(value: object) -> object:
+    """A path may be written with dots out of quotes, which TOML reads as tables in tables; returns it flat."""
     return dict(_paths(value)) if isinstance(value, dict) else value
 
 
@@ -61,11 +62,13 @@ Asked = Annotated[
     Annotated[Patterns, Tag("[texts]")] | Annotated[Condition, Tag("[table]")],
     Discriminator(_kind),
 ]
-Match = Annotated[dict[MatchKey, Asked], BeforeValidator(_flat)]
+Match = Annotated[dict[MatchKey, Asked], BeforeValidator(flat)]
 
 
 def _one_or_more(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, dict) else value
+    if not isinstance(value, list | tuple | dict):
+        raise ValueError(f'{shown(value)} must be a table or a list of them, such as [{{ Modality = "US" }}]')
+    return (value,) if isinstance(value, dict) else tuple(value)
 
 
 Matches = Annotated[tuple[Match, ...], BeforeValidator(_one_or_more)]

@@ -1,5 +1,6 @@
 """Complete addresses of broker and ledger: the configuration's URL and a password from the environment or a file."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -36,6 +37,21 @@ def broker_url(config: Config, environ: Mapping[str, str]) -> str | None:
         return None
     password = environ.get(PASSWORD_VARIABLE) or _password_in("broker", config.broker.password_file)
     return _with_password("broker", config.broker.url, password) if password else config.broker.url
+
+
+def find_broker(config: Config) -> str | None:
+    """Return the AMQP URL: of the configuration or environment, else of the private node that `up` runs; None: neither.
+
+    Raises:
+        ConfigError: as `broker_url`.
+    """
+    given = broker_url(config, os.environ)
+    if given is not None:
+        return given
+    try:
+        return (config.relay.data_dir / "broker" / "url").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
 
 
 def ledger_url(config: Config, environ: Mapping[str, str]) -> str | None:

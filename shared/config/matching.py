@@ -8,17 +8,14 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from pydicom._uid_dict import UID_dictionary
-from pydicom.datadict import dictionary_VR, keyword_dict
-
 from shared.config.keywords import check_value_keyword
 from shared.config.values import did_you_mean, shown
+from shared.dictionary import keywords, vr_of
 
 # What the relay knows of a part without reading its instances; of an instance; and how instances are asked.
 STUDY_KEYS = ("source", "called", "host", "count", "weekday", "time")
 RELAY_KEYS = (*STUDY_KEYS, "sop_class", "instances")
 INSTANCES = ("any", "all")
-SOP_CLASS_NAMES = frozenset(entry[4] for entry in UID_dictionary.values() if entry[1] == "SOP Class" and entry[4])
 
 
 def parse_match_key(key: str) -> str:
@@ -27,14 +24,15 @@ def parse_match_key(key: str) -> str:
         return key
     *sequences, last = steps = key.split(".")
     for step in steps:
-        if step not in keyword_dict or not step:
-            near = did_you_mean(step, [*RELAY_KEYS, *keyword_dict])
+        if step not in keywords() or not step:
+            near = did_you_mean(step, [*RELAY_KEYS, *keywords()])
             ours = ", ".join(RELAY_KEYS)
-            raise ValueError(f"{shown(step)} is neither a key of the relay ({ours}) nor a DICOM keyword{near}")
+            remedy = near or "; write one of them, or a keyword such as Modality"
+            raise ValueError(f"{shown(step)} is neither a key of the relay ({ours}) nor a DICOM keyword{remedy}")
     for step in sequences:
-        if dictionary_VR(step) != "SQ":
+        if vr_of(step) != "SQ":
             raise ValueError(f"{shown(key)}: {step} is not a sequence, so nothing is in it; end the path there")
-    if dictionary_VR(last) != "SQ":
+    if vr_of(last) != "SQ":
         check_value_keyword(last)
     return key
 

@@ -81,8 +81,12 @@ class Config(Table):
         """Return the profile of that name, or None."""
         return self.profiles.get(name)
 
-    def key_path(self, profile: Profile) -> Path:
-        """Return where a profile's pseudonym key lies."""
+    def edit(self, name: str) -> Edit | None:
+        """Return the edit of that name, or None."""
+        return self.edits.get(name)
+
+    def key_path(self, profile: Profile | Edit) -> Path:
+        """Return where the key of a profile or edit lies."""
         return self.relay.data_dir / profile.key_file
 
     def quiet_of(self, source: Source) -> tuple[timedelta, timedelta]:
@@ -104,7 +108,9 @@ class Config(Table):
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested tables with their dotted keys; tables in a list go by their names or numbers."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and prefix.endswith(".rows"):
+        yield prefix, f"{len(value)} lines"  # of a hospital's file: not to be printed
+    elif isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(f"{prefix}.{key}" if prefix else key, inner)
     elif isinstance(value, list) and value and isinstance(value[0], dict):

@@ -24,7 +24,15 @@ from shared.config.fields import (
 from shared.config.problems import Problem, at
 
 Occasion = Literal[
-    "dead_letter", "destination_down", "handed_over", "disk_low", "late", "addendum", "stuck", "commitment"
+    "dead_letter",
+    "destination_down",
+    "handed_over",
+    "disk_low",
+    "late",
+    "addendum",
+    "stuck",
+    "commitment",
+    "configuration",
 ]
 _KEYS = {
     "smtp": ("host", "port", "security", "sender", "to", "user", "password_file", "ca"),

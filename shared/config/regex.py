@@ -39,3 +39,45 @@ def found(regex: str, value: str) -> bool:
 @lru_cache(maxsize=1024)
 def _compiled(regex: str) -> SchemaValidator:
     return SchemaValidator(core_schema.str_schema(pattern=regex, regex_engine="rust-regex"))
+
+
+def replaced(regex: str, by: str, value: str) -> str:
+    r"""A value with everything that a regular expression finds replaced by a literal text.
+
+    The engine only tells whether something is found, so each place is asked about, with the letters beside it that ^,
+    $ and \b look at. Of what begins at one place the longest counts.
+
+    Args:
+        regex: the expression.
+        by: the text.
+        value: at most LONGEST_REPLACED characters, so that it takes bounded time.
+    """
+    done, position = [], 0
+    while position <= len(value):
+        end = _longest(regex, value, position) if _begins(regex, value, position) else position
+        if end > position:
+            done.append(by)
+            position = end
+        else:
+            done.append(value[position : position + 1])
+            position += 1
+    return "".join(done)
+
+
+LONGEST_REPLACED = 1024
+_ONE = "(?s:.)"
+
+
+def _begins(regex: str, value: str, start: int) -> bool:
+    before = _ONE if start else ""
+    return found(rf"\A{before}(?:{regex})", value[max(0, start - 1) :])
+
+
+def _longest(regex: str, value: str, start: int) -> int:
+    """Where the longest that is found at a place ends."""
+    before = _ONE if start else ""
+    for end in range(len(value), start, -1):
+        after = _ONE if end < len(value) else ""
+        if found(rf"\A{before}(?:{regex}){after}\z", value[max(0, start - 1) : end + 1]):
+            return end
+    return start

@@ -1,17 +1,15 @@
 """What is done with a study: [calendar.NAME], [[check]], [edit.NAME], [[route]]."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from shared.config.conditions import Match
 from shared.config.fields import (
-    Constant,
     DateKeyword,
     Days,
     Duration,
-    Keyword,
     Listed,
     Name,
     OpenWindow,
@@ -19,11 +17,10 @@ from shared.config.fields import (
     RegularExpression,
     Several,
     Table,
-    Template,
-    TextKeyword,
     ValueKeyword,
     ValueLists,
 )
+from shared.config.rewriting import Edit as Edit
 
 
 class Calendar(Table):
@@ -75,29 +72,6 @@ class Check(Table):
         return any(asked)
 
 
-class Removal(Table):
-    """One element to remove by keyword, or a private creator with its block; exactly one is given."""
-
-    keyword: Keyword | None = None
-    private: Constant | None = None
-
-
-def _removal(value: object) -> object:
-    if isinstance(value, str):
-        return {"keyword": value}
-    given = [k for k, v in value.items() if v is not None] if isinstance(value, dict) else []
-    if len(given) != 1 and not isinstance(value, Removal):
-        raise ValueError('must be a keyword or { private = "CREATOR" }')
-    return value
-
-
-class Edit(Table):
-    """[edit.NAME]: elements to set (a value may quote others in braces) and to remove, before de-identification."""
-
-    set: dict[TextKeyword, Template] = Field(default_factory=dict)
-    remove: Listed[Annotated[Removal, BeforeValidator(_removal)]] = ()
-
-
 class Candidate(Table):
     """One entry of `one_of`.
 
@@ -124,6 +98,7 @@ class Route(Table):
             keys must hold; empty: all.
         profile: how it is de-identified; None: it is not.
         edit: what is changed; None: nothing.
+        correction: what the edit changes is a correction: the SOP Instance UIDs stay.
         to: destinations that all get it.
         optional: destinations that get it and never delay or fail the study.
         one_of: candidates of which one gets it.
@@ -140,6 +115,7 @@ class Route(Table):
     match: Match = Field(default_factory=dict)
     profile: str | None = None
     edit: str | None = None
+    correction: bool = False
     to: Listed[str] = ()
     optional: Listed[str] = ()
     one_of: Listed[Candidate] = ()

@@ -19,9 +19,6 @@ def unbuilt_in(config: Config) -> tuple[Problem, ...]:
 
 
 def _of_routes(config: Config) -> Iterator[Problem]:
-    for route in config.routes:
-        if any(route.towards(name).edit is not None for name in route.destinations):
-            yield at("route", route.name, "edit", f"{_LATER}; remove it, or the route")
     used = {route.towards(name).profile for route in config.routes for name in route.destinations}
     for name, profile in config.profiles.items():
         if name in used:

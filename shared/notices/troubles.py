@@ -190,13 +190,20 @@ def of_disk(disk: Disk, now: datetime) -> Iterator[Trouble]:
         yield Trouble(occasion="disk_low", about="", members={"low": now}, command="dcmrelay status", facts=facts)
 
 
+def of_configuration(now: datetime, *, refused: bool) -> Iterator[Trouble]:
+    """One while what the configuration file says is not in force, because it is refused."""
+    if refused:
+        yield Trouble(occasion="configuration", about="", members={"refused": now}, command="dcmrelay check")
+
+
 def is_of_route(unit: Unit, route: Route, wanted_by: tuple[str, ...]) -> bool:
     """Whether a delivery is what a route asked for: by itself, or the same destination and profile as another did."""
     if unit.order.get("route") == route.name:
         return True
-    profile, destination = unit.order.get("form", {}).get("profile", ""), str(unit.order["destination"])
+    form, destination = unit.order.get("form", {}), str(unit.order["destination"])
+    towards = route.towards(destination)
     wanted = route.name in wanted_by and destination in route.destinations
-    return wanted and profile == (route.towards(destination).profile or "")
+    return wanted and (form.get("profile") or None, form.get("edit") or None) == (towards.profile, towards.edit)
 
 
 def _is_accepted(state: State) -> bool:

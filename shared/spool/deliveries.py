@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from shared.forms import Form, hashed_id
+from shared.forms import Form, form_to_json, hashed_id
 from shared.spool.spool import Spool
 from shared.spool.states import State
 
@@ -52,7 +52,7 @@ class Order:
     def id(self) -> str:
         """Id of the delivery: the same part, form and destination are one delivery, whatever routes ask for it."""
         repeated = (self.again,) if self.again else ()
-        return hashed_id("d", self.part, self.destination, self.identity, asdict(self.form), *repeated)
+        return hashed_id("d", self.part, self.destination, self.identity, form_to_json(self.form), *repeated)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ InstanceOutcome = Literal["delivered", "refused", "held", "dropped", "elsewhere"
 
 def order_to_json(order: Order) -> dict[str, Any]:
     """An order as record 0 and the decision hold it."""
-    return {"id": order.id, **asdict(order)}
+    return {"id": order.id, **asdict(order), "form": form_to_json(order.form)}
 
 
 def order_from_json(content: Mapping[str, Any]) -> Order:

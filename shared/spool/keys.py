@@ -5,11 +5,12 @@ import hmac
 
 from shared.config import Config
 from shared.config.profiles import Profile
+from shared.config.rewriting import Edit
 from shared.errors import PermanentError
 
 
-def read_key(config: Config, profile: Profile) -> bytes:
-    """The secret that a profile's pseudonyms are keyed with; 32 bytes or more.
+def read_key(config: Config, profile: Profile | Edit) -> bytes:
+    """The secret that the pseudonyms of a profile, or the UIDs of an edit, are keyed with; 32 bytes or more.
 
     Raises:
         PermanentError: it cannot be read; class policy.
@@ -33,3 +34,8 @@ def key_id(config: Config, profile: str) -> str:
         PermanentError: it cannot be read; class policy.
     """
     return id_of_key(read_key(config, config.profiles[profile]))
+
+
+def edit_key_id(config: Config, edit: str) -> str:
+    """The public name of an edit's key; raises as `key_id`."""
+    return id_of_key(read_key(config, config.edits[edit]))

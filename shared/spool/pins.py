@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.config import Config
 from shared.config.profiles import Profile
+from shared.config.rewriting import Edit
 from shared.forms import Form, hashed_id
 from shared.spool.spool import Spool
 
@@ -61,6 +63,25 @@ def pinned_profile(spool: Spool, profile_hash: str) -> Profile | None:
     """The profile kept under a hash."""
     content = spool.store.read(f"config/profile-{profile_hash}.json")
     return None if content is None else Profile.model_validate_json(content)
+
+
+def keep_edit(spool: Spool, edit: Edit) -> None:
+    """Keep an edit under its hash, as a profile."""
+    spool.store.put_new(f"config/edit-{edit.hash}.json", edit.to_json())
+
+
+def pinned_edit(spool: Spool, edit_hash: str) -> Edit | None:
+    """The edit kept under a hash."""
+    content = spool.store.read(f"config/edit-{edit_hash}.json")
+    return None if content is None else Edit.model_validate_json(content)
+
+
+def keep_form(spool: Spool, config: Config, form: Form) -> None:
+    """Keep what a form of this configuration is made by: its profile and its edit."""
+    if form.profile:
+        keep_profile(spool, config.profiles[form.profile])
+    if form.edit:
+        keep_edit(spool, config.edits[form.edit])
 
 
 def study_pins(study_instance_uid: str, called_ae_title: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from shared.forms import Form, rendition_id
+from shared.forms import Form, form_to_json, rendition_id
 from shared.spool.parts import Instance, Manifest
 from shared.spool.spool import Spool
 
@@ -48,14 +48,14 @@ def chunks(manifest: Manifest) -> range:
 
 def put_proofs(spool: Spool, part: str, form: Form, chunk: int, proofs: Iterable[Proof]) -> bool:
     """Write the proof of a chunk, after its instances; False when somebody had: the same, by construction."""
-    content = {"part": part, "form": asdict(form), "instances": [asdict(proof) for proof in proofs]}
+    content = {"part": part, "form": form_to_json(form), "instances": [asdict(proof) for proof in proofs]}
     return spool.put_json(f"renditions/{rendition_id(part, form)}/proof-{chunk:06}.json", content)
 
 
 def read_proofs(spool: Spool, part: str, form: Form, chunk: int) -> list[Proof] | None:
     """The proof of a chunk, or None when it was not made, or speaks of another part or form."""
     content = spool.read_json(f"renditions/{rendition_id(part, form)}/proof-{chunk:06}.json")
-    if content is None or content["part"] != part or content["form"] != asdict(form):
+    if content is None or content["part"] != part or content["form"] != form_to_json(form):
         return None
     return [_proof(entry) for entry in content["instances"]]
 

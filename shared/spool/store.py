@@ -106,6 +106,10 @@ class Store:
         except OSError as error:
             raise storage_error("open", self.root / name, error) from error
 
+    def has(self, name: str) -> bool:
+        """Whether a name is there; a folder's counts too."""
+        return os.access(self._prefix + name, os.F_OK)
+
     def path(self, name: str) -> Path:
         """Where the name lies on this machine, for what reads by file descriptor."""
         return self.root / name

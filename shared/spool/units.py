@@ -95,7 +95,7 @@ class Units:
 
     def is_newest(self, unit: str, n: int) -> bool:
         """Whether no record follows number `n`."""
-        return not self._store.path(f"{self.folder}/{unit}/{n + 1:08}.json").exists()
+        return not self._store.has(f"{self.folder}/{unit}/{n + 1:08}.json")
 
     def ids(self) -> list[str]:
         """All units there are, finished ones too; for people, never for a sweep."""

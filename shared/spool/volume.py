@@ -89,24 +89,32 @@ def _make(config: Config, folder: Path) -> None:
 
 
 def check_keys(config: Config) -> None:
-    """Refuse a configuration whose profiles' keys are not there, or can be read by others.
+    """Refuse a configuration whose keys are not there, or can be read by others.
 
     Raises:
         StartError: says how to make or mend the key.
     """
-    for name, profile in config.profiles.items():
-        path = config.key_path(profile)
+    keyed = {f"profile '{name}'": profile.key_file for name, profile in config.profiles.items()}
+    for name, key_file in (keyed | _of_edits(config)).items():
+        path = config.relay.data_dir / key_file
         if not path.exists():
             raise StartError(
-                f"profile '{name}': the key {path} is missing: restore it from a backup; for a new profile make it: "
+                f"{name}: the key {path} is missing: restore it from a backup; for a new one make it: "
                 f"`(umask 077; openssl rand -hex 32 > {path})`; a new key means new pseudonyms"
             )
         if path.stat().st_mode & 0o077:
-            raise StartError(f"profile '{name}': the key {path} can be read by others: chmod 600 {path}")
+            raise StartError(f"{name}: the key {path} can be read by others: chmod 600 {path}")
 
 
 def _key_names(config: Config) -> set[str]:
-    return {profile.key_file for profile in config.profiles.values()}
+    return {profile.key_file for profile in config.profiles.values()} | set(_of_edits(config).values())
+
+
+def _of_edits(config: Config) -> dict[str, str]:
+    """The key files of the edits that make new SOP Instance UIDs."""
+    them = [route.towards(name) for route in config.routes for name in route.destinations]
+    new = {it.edit for it in them if it.edit is not None and it.profile is None and not it.correction}
+    return {f"edit '{name}'": config.edits[name].key_file for name in sorted(new)}
 
 
 def _not_mounted(folder: Path) -> Path | None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dcmrelay.reading import Brief
 from dcmrelay.services import lines, services
 from shared.config import Config, parse
 from shared.spool.copies import KEPT, PartialCopy, copies, forget_copies, put_copy
 from shared.spool.spool import Spool
 from shared.spool.states import State
+from shared.spool.units import Unit
 from tests.dcmrelay.relays import NOW, Command, Prepared
 from tests.shared.config.examples import SMALL
 
@@ -45,9 +45,9 @@ def config(tmp_path: Path, text: str = TEXT) -> Config:
     return parse(text.replace("AS", "always"), tmp_path)
 
 
-def put_off(n: int, due: datetime | None, **facts: bool) -> Brief:
+def put_off(n: int, due: datetime | None, **facts: bool) -> Unit:
     state = State(n=n, stage="send", status="waiting", at=NOW, due=due, facts=facts)
-    return Brief(id="d2", order={"destination": "archive", "one_of": True}, created=NOW, state=state)
+    return Unit(id="d2", order={"destination": "archive", "one_of": True}, made_at=NOW, state=state, facts={})
 
 
 def test_status_says_who_is_on_duty_and_until_when(tmp_path: Path, spool: Spool) -> None:

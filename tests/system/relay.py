@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,13 @@ class Relay:
         folder: holds dcmrelay.toml, var/ and up.log.
         broker_url: the RabbitMQ it uses; empty for the private node that `up` runs.
         port: where its ingress listens.
+        clock: a file with the seconds by which its clock is shifted; None: it is right.
     """
 
     folder: Path
     broker_url: str = ""
     port: int = field(default_factory=free_port)
+    clock: Path | None = None
     _up: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -120,6 +123,13 @@ class Relay:
         up = self.launch()
         eventually(lambda: up.poll() is not None or self.log.count("READY: DICOM") > before, READY_SECONDS)
         assert up.poll() is None, self.log
+
+    def set_clock(self, to: datetime) -> None:
+        """Moves its clock so that it is this time now; at once, for all that runs."""
+        self.clock = self.clock or self.folder / "clock"
+        new = self.clock.with_suffix(".new")
+        new.write_text(str((to - datetime.now(UTC)).total_seconds()), encoding="ascii")
+        new.replace(self.clock)
 
     def stop(self) -> float:
         """Stops `up` as a service manager does; returns the seconds it took. Exit 0, in time, nothing left running."""
@@ -247,7 +257,8 @@ class Relay:
     def _command(self, *arguments: str | Path) -> list[str]:
         command, *rest = map(str, arguments)
         words = [command, rest.pop(0)] if command in ("dead", "ledger") and rest else [command]
-        return [sys.executable, "-m", "dcmrelay", *words, "--config", str(self.config), *rest]
+        shifted = [] if self.clock is None else ["tests.campaign.clock", str(self.clock)]
+        return [sys.executable, "-m", *shifted, "dcmrelay", *words, "--config", str(self.config), *rest]
 
     def _environment(self) -> dict[str, str]:
         ours = {key: value for key, value in os.environ.items() if not key.startswith("DCMRELAY_BROKER")}

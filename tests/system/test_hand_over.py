@@ -1,100 +1,121 @@
-"""One of two services gets a study, with real peers: one that is down, refuses, hangs, is full or loses its answer."""
+"""One of two services gets a study, with real peers: one that is down, refuses, hangs, is full or loses its answer.
+
+One relay for all: each source has a first service of its own, and all have the second, `night`.
+"""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
-from shared.spool.states import State
-from tests.peers import StoreScp, store_scp
+from tests.consumers.sender.peer import Peer, listening
+from tests.peers import StoreScp, free_port, store_scp
 from tests.support import eventually
 from tests.system.images import ct_study
 from tests.system.relay import Relay, Row, destination, relay_in
 
+SOURCE = '[[source]]\nname = "of-{name}"\nae_title = "{title}"\nhosts = ["127.0.0.0/8"]\n'
 ROUTE = """
 [[route]]
-name = "outside"
-match = { source = "ct-1" }
-one_of = [{ destination = "day", as_backup = "always" }, { destination = "night", as_backup = "always" }]
+name = "{name}-or-night"
+match = {{ source = "of-{name}" }}
+one_of = [{{ destination = "{name}", as_backup = "always" }}, {{ destination = "night", as_backup = "always" }}]
 hand_over_after = "2s"
 """
+FAILING = ("down", "refuses", "hangs", "full")
+INSTANCES = {"down": 3, "refuses": 3, "hangs": 3, "full": 3, "loses": 1, "well": 3}
 
 
 @dataclass
 class Services:
-    """A relay with two services, of which `day` is tried first."""
+    """A relay that was sent a study for each first service, when all of them but one came to an end.
+
+    Attributes:
+        relay: the relay.
+        night: the second service.
+        first: those first services that are programs, by name.
+        studies: UID of the study for each.
+        parts: what `studies` says of it.
+    """
 
     relay: Relay
-    day: StoreScp
     night: StoreScp
+    first: dict[str, StoreScp] = field(default_factory=dict)
+    studies: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, Row] = field(default_factory=dict)
 
-    def outcomes(self, name: str) -> list[str]:
-        return [row["outcome"] or row["state"] for row in self.relay.deliveries(name)]
+    def outcomes(self, name: str) -> dict[str, str]:
+        """By destination, what became of the study for a first service, or its state."""
+        return {row["destination"]: row["outcome"] or row["state"] for row in self.parts[name]["deliveries"]}
 
-    def watched(self) -> list[State | None]:
-        return [it for it in self.relay.unfinished() if it is not None and it.facts.get("alert")]
+    def at_rest(self) -> bool:
+        """Whether every study came to an end but the one whose last answer was lost, of which a person is told."""
+        told = [it for it in self.relay.unfinished() if it is not None and it.facts.get("alert")]
+        return bool(told) and len(self.relay.unfinished()) <= 2
+
+    def at_night(self, name: str) -> int:
+        """Instances of that study that the second service has."""
+        return sum(_study(file) == self.studies[name] for file in self.night.files())
 
 
-@contextmanager
-def services(folder: Path, broker: str, *options: str) -> Iterator[Services]:
-    with (
-        store_scp(folder, *options, ae_title="DAY") as day,
-        store_scp(folder, ae_title="NIGHT") as night,
-        relay_in(folder / "relay", broker) as relay,
-    ):
-        relay.configure(destination("day", day.port) + destination("night", night.port), ROUTE)
-        yield Services(relay, day, night)
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory, module_broker: str) -> Iterator[Services]:
+    folder = tmp_path_factory.mktemp("services")
+    with ExitStack() as stack:
+        night = stack.enter_context(store_scp(folder, ae_title="NIGHT"))
+        relay = stack.enter_context(relay_in(folder / "relay", module_broker))
+        found = Services(relay, night)
+        for name, options in {"refuses": ("--refuse",), "hangs": (), "loses": ("--abort-after",), "well": ()}.items():
+            found.first[name] = stack.enter_context(store_scp(folder, *options, ae_title=name.upper()))
+        full = stack.enter_context(listening(Peer(script=[0xA700] * 1000)))
+        ports = {name: scp.port for name, scp in found.first.items()}
+        ports |= {"down": free_port(), "full": full.port, "night": night.port}
+        more = "".join(SOURCE.format(name=it, title=it.upper()) + ROUTE.format(name=it) for it in INSTANCES)
+        relay.configure("".join(destination(name, port) for name, port in ports.items()), more)
+        relay.start()
+        os.kill(found.first["hangs"].pid, signal.SIGSTOP)
+        for name, count in INSTANCES.items():
+            files = ct_study(folder / "sent" / name, count)
+            found.studies[name] = _study(files[0])
+            relay.send(files, name.upper())
+        eventually(found.at_rest, 90)
+        found.parts = {str(it["source"]).removeprefix("of-"): it for it in relay.studies()}
+        yield found
+        os.kill(found.first["hangs"].pid, signal.SIGCONT)
         relay.stop()
+    shutil.rmtree(folder)
 
 
-def handed_over(it: Services) -> list[Row]:
-    return [row for row in it.relay.deliveries("day") if row["outcome"] == "handed_over"]
+@pytest.mark.parametrize("name", FAILING)
+def test_a_service_that_fails_is_left_for_the_other_which_gets_the_study_once(services: Services, name: str) -> None:
+    assert services.outcomes(name) == {name: "handed_over", "night": "delivered"}
+    assert services.at_night(name) == INSTANCES[name]
+    if name in services.first:
+        assert len(services.first[name].files()) < INSTANCES[name]
 
 
-def test_a_service_that_is_down_is_left_for_the_other(tmp_path: Path, broker_url: str) -> None:
-    with services(tmp_path, broker_url) as it:
-        it.day.stop()
-        it.relay.start()
-        it.relay.send(files := ct_study(tmp_path, 3), "CT1")
-        it.relay.comes_to_rest(seconds=40)
-        assert (it.outcomes("day"), it.outcomes("night")) == (["handed_over"], ["delivered"])
-        assert len(it.night.files()) == len(files)
-        part = it.relay.studies()[0]["part"]
-        assert "handed over to night" in it.relay.run("show", part).stdout
+def test_a_hand_over_is_told_with_its_reason(services: Services) -> None:
+    story = services.relay.run("show", services.parts["down"]["part"]).stdout
+    assert "'down' answered nothing with success for too long" in story
+    assert "handed over to night" in story
 
 
-@pytest.mark.parametrize("options", [("--refuse",)])
-def test_a_service_that_refuses_associations_is_left_for_the_other(
-    tmp_path: Path, broker_url: str, options: tuple[str, ...]
-) -> None:
-    with services(tmp_path, broker_url, *options) as it:
-        it.relay.start()
-        it.relay.send(files := ct_study(tmp_path, 3), "CT1")
-        it.relay.comes_to_rest(seconds=40)
-        assert (it.outcomes("day"), it.outcomes("night")) == (["handed_over"], ["delivered"])
-        assert len(it.night.files()) == len(files)
+def test_a_service_that_loses_the_last_answer_keeps_the_study_and_a_person_is_told(services: Services) -> None:
+    assert "has, or may have, a part of it whole" in services.relay.run("status").stdout
+    assert "night" not in services.outcomes("loses")
+    assert services.at_night("loses") == 0
 
 
-def test_a_service_that_hangs_is_left_for_the_other_while_the_sender_waits(tmp_path: Path, broker_url: str) -> None:
-    with services(tmp_path, broker_url) as it:
-        it.relay.start()
-        os.kill(it.day.pid, signal.SIGSTOP)
-        it.relay.send(files := ct_study(tmp_path, 3), "CT1")
-        eventually(lambda: len(it.night.files()) == len(files), 40)
-        os.kill(it.day.pid, signal.SIGCONT)
-        it.relay.comes_to_rest(seconds=40)
-        assert (it.outcomes("day"), it.outcomes("night")) == (["handed_over"], ["delivered"])
-        assert len(it.day.files()) < len(files)
+def test_a_service_that_gets_on_keeps_its_studies(services: Services) -> None:
+    assert services.outcomes("well") == {"well": "delivered"}
+    assert (len(services.first["well"].files()), services.at_night("well")) == (INSTANCES["well"], 0)
 
 
-def test_a_service_that_loses_the_last_answer_keeps_the_study(tmp_path: Path, broker_url: str) -> None:
-    with services(tmp_path, broker_url, "--abort-after") as it:
-        it.relay.start()
-        it.relay.send(ct_study(tmp_path, 1), "CT1")
-        eventually(it.watched, 40)
-        assert it.outcomes("night") == []
-        assert "has, or may have, a part of it whole" in it.relay.run("status").stdout
+def _study(file: Path) -> str:
+    return str(dcmread(file, stop_before_pixels=True).StudyInstanceUID)

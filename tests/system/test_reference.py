@@ -1,22 +1,26 @@
-"""The reference configuration, and the relay that runs with what of it is built, with DCMTK's tools as peers."""
+"""The reference configuration, and a relay that runs with it, with DCMTK's tools as peers: the four scenarios."""
 
 import re
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydicom import dcmread
 
 from tests.peers import StoreScp, store_scp
+from tests.support import eventually
 from tests.system.images import ct_study, hashes
-from tests.system.reference import REFERENCE, built_copy
+from tests.system.reference import REFERENCE, copy_for_test
 from tests.system.relay import Relay, relay_in
 
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason=f"{REFERENCE} is not there")
 
+NOON = datetime(2026, 3, 4, 12, tzinfo=ZoneInfo("Europe/Lisbon"))  # a Wednesday
 PSEUDONYMS = ("PatientID", "PatientName", "AccessionNumber")
 
 
@@ -28,6 +32,7 @@ class Hospital:
     archive: StoreScp
     day_reading: StoreScp
     research: StoreScp
+    night_reading: StoreScp
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +42,16 @@ def hospital(tmp_path_factory: pytest.TempPathFactory, module_broker: str) -> It
         store_scp(folder, ae_title="ARCHIVE") as archive,
         store_scp(folder, ae_title="DAYREAD") as day_reading,
         store_scp(folder, ae_title="RESEARCH") as research,
+        store_scp(folder, ae_title="NIGHTREAD") as night_reading,
         relay_in(folder / "relay", module_broker) as relay,
     ):
-        ports = {"archive": archive.port, "day-reading": day_reading.port, "research": research.port}
-        text = built_copy(REFERENCE.read_text(encoding="utf-8"), port=relay.port, destinations=ports)
+        services = {"day-reading": day_reading.port, "night-reading": night_reading.port}
+        ports = {"archive": archive.port, "research": research.port, **services}
+        text = copy_for_test(REFERENCE.read_text(encoding="utf-8"), port=relay.port, destinations=ports)
         relay.config.write_text(text, encoding="utf-8")
+        relay.set_clock(NOON)
         relay.start()
-        yield Hospital(relay, archive, day_reading, research)
+        yield Hospital(relay, archive, day_reading, research, night_reading)
         relay.stop()
     shutil.rmtree(folder)
 
@@ -57,21 +65,22 @@ def test_the_reference_configuration_passes_check(tmp_path: Path) -> None:
     assert not relay.data.exists()
 
 
-def test_up_refuses_the_reference_configuration_and_names_what_is_not_built(tmp_path: Path) -> None:
-    with relay_in(tmp_path) as relay:
-        shutil.copy(REFERENCE, relay.config)
-        refused = relay.run("up")
-    assert refused.returncode == 2
-    named = [line for line in refused.stderr.splitlines() if "is not built in this version" in line]
-    assert [any(word in line for line in named) for word in ("edit",)] == [True]
-    assert len(named) == len(refused.stderr.splitlines())
-
-
-def test_a_study_to_the_old_address_is_relayed_bit_by_bit(hospital: Hospital, tmp_path: Path) -> None:
+def test_a_study_to_the_old_address_reaches_the_archive_with_what_the_edit_changes(
+    hospital: Hospital, tmp_path: Path
+) -> None:
     files = ct_study(tmp_path, 3)
+    before = {path: path.stat().st_mtime for path in hospital.archive.files()}
     hospital.relay.send(files, "CONSOLE", called="OLDPACS")
     hospital.relay.comes_to_rest()
-    assert hashes(files).items() <= hashes(hospital.archive.files()).items()
+    originals = [dcmread(file) for file in files]
+    edited = [dcmread(file) for file in hospital.archive.files() if file not in before]
+    assert len(edited) == 3
+    assert {ds.InstitutionName for ds in edited} == {"Hospital Example"}
+    assert {ds.AccessionNumber for ds in edited} == {f"HX{ds.AccessionNumber}" for ds in originals}
+    assert all("PatientComments" not in ds for ds in edited)
+    assert {ds.StudyInstanceUID for ds in edited} == {ds.StudyInstanceUID for ds in originals}
+    assert not {ds.SOPInstanceUID for ds in edited} & {ds.SOPInstanceUID for ds in originals}
+    assert {ds.PixelData for ds in edited} == {ds.PixelData for ds in originals}
 
 
 def test_a_ct_study_without_a_patient_id_waits_for_a_person(hospital: Hospital, tmp_path: Path) -> None:
@@ -128,3 +137,40 @@ def _outcomes(hospital: Hospital, destination: str, delivered: int) -> list[str]
     """Outcomes of the deliveries to a destination that brought so many instances there."""
     found = [row for part in hospital.relay.studies() if part["source"] == "mr-1" for row in part["deliveries"]]
     return [row["outcome"] for row in found if row["destination"] == destination and row["delivered"] == delivered]
+
+
+def test_a_study_goes_to_who_is_on_duty_and_its_later_images_follow_it(hospital: Hospital, tmp_path: Path) -> None:
+    at_noon = ct_study(tmp_path / "noon", 2)
+    study = dcmread(at_noon[0]).StudyInstanceUID
+    before = _instances(hospital.day_reading)
+    hospital.relay.send(at_noon, "CT1")
+    hospital.relay.comes_to_rest("day-reading")
+    hospital.relay.set_clock(NOON.replace(hour=21))
+    hospital.relay.send(ct_study(tmp_path / "late", 1, study=study, first=3), "CT1")
+    hospital.relay.send(ct_study(tmp_path / "night", 3), "CT1")
+    hospital.relay.comes_to_rest("night-reading")
+    hospital.relay.comes_to_rest("day-reading")
+    assert len(_instances(hospital.day_reading) - before) == 3
+    assert len(_instances(hospital.night_reading)) == 3
+    assert "outside-reading: night-reading is on duty until Thu 2026-03-05 08:00" in hospital.relay.run("status").stdout
+
+
+def test_a_service_that_is_down_is_left_for_its_backup_after_ten_minutes_on_the_clock(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    before = _instances(hospital.night_reading)
+    hospital.relay.set_clock(NOON + timedelta(days=1))
+    hospital.day_reading.stop()
+    hospital.relay.send(ct_study(tmp_path, 2), "CT1")
+    eventually(lambda: hospital.relay.status()["destinations"][1]["last_reason"], 30)
+    assert _instances(hospital.night_reading) == before
+    hospital.relay.set_clock(NOON + timedelta(days=1, minutes=11))
+    eventually(lambda: len(_instances(hospital.night_reading) - before) == 2, 60)
+    hospital.relay.comes_to_rest()
+    hospital.day_reading.start()
+    newest = hospital.relay.studies()[0]
+    assert [row["outcome"] for row in newest["deliveries"]] == ["handed_over", "delivered"]
+
+
+def _instances(service: StoreScp) -> set[str]:
+    return {str(dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in service.files()}

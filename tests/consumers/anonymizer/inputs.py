@@ -12,6 +12,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from consumers.anonymizer.files import Rendered, Withheld, render
+from consumers.anonymizer.recipe import Recipe
 from consumers.anonymizer.rules import Rules, rules_of
 
 KEY = b"k" * 32
@@ -58,4 +59,4 @@ def write_file(path: Path, ds: Dataset, transfer_syntax: str = ExplicitVRLittleE
 
 def rendered(path: Path, made: Rules, issuer: str = "HX") -> tuple[Rendered | Withheld, bytes]:
     out = BytesIO()
-    return render(path, made, issuer=issuer, write=out.write), out.getvalue()
+    return render(path, Recipe(rules=made, issuer=issuer), write=out.write), out.getvalue()

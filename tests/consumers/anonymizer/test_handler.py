@@ -7,16 +7,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from consumers.anonymizer import handler
 from consumers.anonymizer.handler import Anonymizer
 from shared.errors import StorageError
-from shared.forms import Form, rendition_id
+from shared.forms import RECEIVED, Form, rendition_id
 from shared.messages import Bell
 from shared.outcomes import Next
 from shared.spool import renditions
+from shared.spool.keys import edit_key_id
 from shared.spool.parts import Instance
+from shared.spool.pins import keep_edit
 from shared.spool.renditions import output_name, put_proofs, read_proofs
 from shared.spool.states import State
 from tests.consumers.bench import ALL, RELAY, Bench, bench, data_set, data_sets, stored
@@ -243,3 +245,99 @@ def stored_again(relay: Bench, name: str, offset: int) -> Instance:
     """What a rendition's file would be as an instance of a part of its own."""
     content = relay.spool.store.path(name).read_bytes()[offset:]
     return stored(relay.spool, "p" + "0" * 32, content, "1.2", ("1.2", "1.2"))
+
+
+EDITED = """
+[edit.console]
+set = { InstitutionName = "Hospital Example", AccessionNumber = "HX{AccessionNumber}" }
+original_attributes = true
+[[route]]
+name = "all"
+edit = "console"
+to = ["archive"]
+"""
+
+
+def edited_form(relay: Bench, *, correction: bool = False, profile: Form = RECEIVED) -> Form:
+    """Edited by [edit.console] as it is configured now, pinned as the router does."""
+    edit = relay.config.edits["console"]
+    keep_edit(relay.spool, edit)
+    keeps = correction or profile.kind == "deidentified"
+    key = "" if keeps else edit_key_id(relay.config, "console")
+    kind = "edited" if profile == RECEIVED else profile.kind
+    return replace(profile, kind=kind, edit="console", edit_hash=edit.hash, edit_key_id=key)
+
+
+def made_of(relay: Bench, part: str, form: Form) -> list[Dataset]:
+    after(relay, relay.delivery(part, form=form))
+    proofs = read_proofs(relay.spool, part, form, 0) or []
+    return [dcmread(relay.spool.store.path(it.made.file)) for it in proofs if it.made is not None]
+
+
+def test_an_edited_instance_is_a_new_one_and_references_inside_the_study_follow(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + EDITED)
+    first, second = data_sets(2, AccessionNumber="A1")
+    inside, managed = Dataset(), Dataset()
+    inside.ReferencedSOPClassUID, inside.ReferencedSOPInstanceUID = first.SOPClassUID, first.SOPInstanceUID
+    managed.ReferencedSOPClassUID, managed.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.3", "1.2.9"
+    second.ReferencedImageSequence = [inside]
+    second.ReferencedPerformedProcedureStepSequence = [managed]
+    part = relay.part(first, second)
+    one, two = made_of(relay, part, edited_form(relay))
+    assert (one.AccessionNumber, one.InstitutionName) == ("HXA1", "Hospital Example")
+    assert one.SOPInstanceUID not in (first.SOPInstanceUID, two.SOPInstanceUID)
+    assert one.file_meta.MediaStorageSOPInstanceUID == one.SOPInstanceUID
+    assert two.ReferencedImageSequence[0].ReferencedSOPInstanceUID == one.SOPInstanceUID
+    assert two.ReferencedPerformedProcedureStepSequence[0].ReferencedSOPInstanceUID == "1.2.9"
+    (original,) = one.OriginalAttributesSequence
+    assert original.ReasonForTheAttributeModification == "COERCE"
+    (former,) = original.ModifiedAttributesSequence
+    assert (former.SOPInstanceUID, former.AccessionNumber) == (first.SOPInstanceUID, "A1")
+
+
+def test_a_correction_keeps_the_sop_instance_uid(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + EDITED)
+    part = relay.part(*data_sets(1, AccessionNumber="A1"))
+    (made,) = made_of(relay, part, edited_form(relay, correction=True))
+    assert made.SOPInstanceUID == data_set().SOPInstanceUID
+    assert made.OriginalAttributesSequence[0].ReasonForTheAttributeModification == "CORRECT"
+
+
+def test_a_rendition_with_an_edit_is_made_again_byte_for_byte(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + EDITED)
+    part, form = relay.part(*data_sets(3, AccessionNumber="A1")), edited_form(relay)
+    delivery = relay.delivery(part, form=form)
+    after(relay, delivery)
+    first = outputs(relay, part, form)
+    for name in first:
+        relay.spool.store.delete(f"renditions/{rendition_id(part, form)}/{name}")
+    relay.now += timedelta(days=1)
+    assert Anonymizer(relay.spool, relay.config).handle(relay.claim(delivery)) == Next("send")
+    assert outputs(relay, part, form) == first
+
+
+def test_an_instance_that_the_edit_cannot_make_right_is_held_and_the_others_go(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + EDITED)
+    part, form = relay.part(data_set(1, AccessionNumber="A1"), data_set(2)), edited_form(relay)
+    after(relay, relay.delivery(part, form=form))
+    proofs = read_proofs(relay.spool, part, form, 0) or []
+    assert [(it.outcome, it.dead_letter_class) for it in proofs if it.outcome == "held"] == [("held", "invalid")]
+    held = next(it for it in proofs if it.outcome == "held")
+    assert held.reason == "AccessionNumber would be empty: AccessionNumber, which it quotes, has no value"
+
+
+def test_an_edit_comes_before_de_identification(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + EDITED)
+    part = relay.part(*data_sets(1, AccessionNumber="A1"))
+    (plain,), (edited,) = (made_of(relay, part, it)
+                           for it in (relay.form(), edited_form(relay, profile=relay.form())))  # fmt: skip
+    assert edited.PatientIdentityRemoved == "YES"
+    assert edited.SOPInstanceUID == plain.SOPInstanceUID
+    assert "OriginalAttributesSequence" not in edited
+
+
+def test_a_pinned_edit_is_followed_when_it_was_changed_or_is_gone(tmp_path: Path) -> None:
+    relay = bench(tmp_path, RELAY + EDITED)
+    part, form = relay.part(*data_sets(1, AccessionNumber="A1")), edited_form(relay)
+    relay.configure(RELAY + ALL)
+    assert [ds.AccessionNumber for ds in made_of(relay, part, form)] == ["HXA1"]

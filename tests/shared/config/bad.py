@@ -1,6 +1,8 @@
 # ruff: noqa: E501 (a problem is one line, however long)
 """Configurations that are refused, each with the one line that must say why. They stand below the small example."""
 
+from tests.shared.config.examples import FOLDER
+
 D = '[[destination]]\nname = "d"\nae_title = "D"\nhost = "h"\nport = 1\n'
 S = '[[source]]\nname = "s"\nae_title = "S"\n'
 R = '[[route]]\nname = "r"\n'
@@ -57,7 +59,10 @@ BAD = [
     ),
     (
         S + 'commitment = { by = "archive" }' + "\n" + D,
-        "source 's' key commitment.by: no route without a profile brings what 's' sends to 'archive'; add one",
+        (
+            "source 's' key commitment.by: no route brings what 's' sends to 'archive' under its SOP Instance UIDs; "
+            "add one without profile, and with correction = true if it has an edit"
+        ),
     ),
     (
         S + 'commitment = { by = "d" }\n' + D + "deidentified_only = true",
@@ -209,6 +214,50 @@ BAD = [
     (
         '[edit.e]\nset = { InstitutionName = "{Modalit}" }',
         "edit 'e' key set.InstitutionName: 'Modalit' is not a DICOM keyword; did you mean 'Modality'?",
+    ),
+    (
+        "[edit.e]\nremove = ['(0009,0010)']",
+        "edit 'e' key remove[1].keyword: (0009,0010) is a group length or a private creator; name the element that you mean",
+    ),
+    (
+        '[edit.e]\nset = { StudyInstanceUID = "1.2" }',
+        "edit 'e': StudyInstanceUID is a UID or describes the pixel data; write allow = [\"StudyInstanceUID\"] if you mean to change it",
+    ),
+    (
+        '[edit.e]\nset = { Rows = "1" }',
+        "edit 'e': Rows is a UID or describes the pixel data; write allow = [\"Rows\"] if you mean to change it",
+    ),
+    (
+        '[edit.e]\nallow = ["SOPInstanceUID"]\nset = { SOPInstanceUID = "1.2" }',
+        "edit 'e' key set.SOPInstanceUID: SOPInstanceUID names the instance itself, and the relay sees to it; see correction in a route",
+    ),
+    (
+        '[edit.e]\nset = { PixelData = "x" }',
+        "edit 'e' key set.PixelData: PixelData belongs to the pixel data, which no edit touches",
+    ),
+    (
+        '[edit.e]\nset = { Modality = "x" }\nremove = ["Modality"]',
+        "edit 'e': changes 'Modality' twice; keep one of them",
+    ),
+    (
+        '[edit.e]\nset = { ReferencedStudySequence = "x" }',
+        "edit 'e' key set.ReferencedStudySequence: ReferencedStudySequence has VR SQ, which cannot take text; choose a text or number element, or remove it",
+    ),
+    (
+        '[edit.e]\nset = { Modality.PatientID = "x" }',
+        "edit 'e' key set.Modality.PatientID: 'Modality' is no sequence, so nothing is in it; write the keyword of a sequence",
+    ),
+    (
+        '[edit.e]\nreplace = { Modality = { regex = "(" } }',
+        "edit 'e' key replace.Modality[1].regex: '(' is not a regular expression; look at its brackets and backslashes",
+    ),
+    (
+        '[edit.e]\nlookup = { Modality = { file = "no-such.csv", by = "{Modality}" } }',
+        f"edit 'e' key lookup.Modality: {FOLDER / 'no-such.csv'} cannot be read (No such file or directory); name a CSV file, relative to this one",
+    ),
+    (
+        TO + "correction = true",
+        "route 'r' key correction: is said of nothing, because there is no edit; remove it",
     ),
     ("[edit.e]\nremove = [5]", "edit 'e' key remove: must be a keyword or { private = \"CREATOR\" }"),
     (

@@ -157,7 +157,6 @@ def test_everything_unbuilt_in_the_full_example_is_named() -> None:
         for problem in unbuilt_in(parse(FULL.read_text(), FOLDER))
     ]
     assert unbuilt == [
-        "route 'keep' key edit:",
         "profile 'outside' key objects.structured_report: \"send\"",
     ]
 

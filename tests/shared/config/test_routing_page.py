@@ -17,13 +17,14 @@ CANDIDATES = "".join(
     for port, name in ((106, "day-reading"), (107, "night-reading"))
 )
 CALENDARS = "".join(f'[calendar.{name}]\nopen = ["mon-sun 00:00-24:00"]\n' for name in ("office", "night"))
-MATCHING = PAGE.partition("\n## Calendars")[0]
+MATCHING = PAGE.partition("\n## Editing on the way")[0]
 BLOCKS = re.findall(r"(?ms)^```toml\n(.*?)^```", PAGE)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.split("\n")[0] for block in BLOCKS])
 def test_what_the_page_shows_is_a_configuration(block: str, tmp_path: Path) -> None:
     ics(tmp_path / "holidays.ics", "DTSTART;VALUE=DATE:20261225", "DTSTART;VALUE=DATE:20261227")
+    (tmp_path / "stations.csv").write_text("StationName,Room\nCT-A,CT 1\n", encoding="utf-8")
     named = CANDIDATES + ("" if "[calendar" in block else CALENDARS) if "one_of" in block else ""
     config = parse('[relay]\ntimezone = "Europe/Lisbon"\n' + SOURCES + named + block, tmp_path)
     assert not [line for line in map(str, warnings_of(config)) if "never" in line]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.config import keywords, matching, values, windows
+from shared.config import keywords, matching, templates, values, windows
 from shared.config.values import Address
 
 PARSERS: tuple[Callable[[str], object], ...] = (
@@ -27,7 +27,7 @@ PARSERS: tuple[Callable[[str], object], ...] = (
     keywords.check_keyword,
     keywords.check_value_keyword,
     keywords.check_text_keyword,
-    keywords.check_template,
+    templates.parse_template,
     lambda text: keywords.check_pseudonym("PatientID", text),
     lambda text: keywords.check_constant("InstitutionName", text),
 )
