@@ -157,9 +157,9 @@ def test_a_message_goes_through_a_notifier_or_it_is_said_why_not(tmp_path: Path,
     assert unknown.err == "dcmrelay: there is no notifier 'pager' in the configuration; it has: page\n"
 
 
-@pytest.mark.parametrize("arguments", [(), ("archive", "--notify", "page")])
+@pytest.mark.parametrize("arguments", [(), ("archive", "--notify", "page"), ("archive", "--source", "ct-1")])
 def test_it_wants_one_thing_to_try(tmp_path: Path, command: Command, arguments: tuple[str, ...]) -> None:
     write_config(tmp_path)
     said = command("test", *arguments)
     assert said.code == 2
-    assert "name a destination, or a notifier with --notify" in said.err
+    assert "name a destination, or a source with --source" in said.err
