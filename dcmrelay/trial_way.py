@@ -47,7 +47,7 @@ def way(config: Config, source: str, patience: timedelta = PATIENCE) -> Iterator
         return
     yield Step("ingress", is_taken(outcome.status), f"answered {target.calling_ae_title} {meaning(outcome.status)}")
     if is_taken(outcome.status):
-        yield from _followed(spool, str(ds.StudyInstanceUID), patience)
+        yield from followed(spool, str(ds.StudyInstanceUID), patience)
 
 
 def _handed(target: Target, ds: Dataset) -> Sent | NotSent:
@@ -63,7 +63,8 @@ def _handed(target: Target, ds: Dataset) -> Sent | NotSent:
     return outcomes[0]
 
 
-def _followed(spool: Spool, study: str, patience: timedelta) -> Iterator[Step]:
+def followed(spool: Spool, study: str, patience: timedelta) -> Iterator[Step]:
+    """What becomes of a study that was just taken, from its part to its destinations; a part that is not routed ends it."""
     part = _until(lambda: _part_of(spool, study), patience)
     if part is None:
         yield Step("part", False, "it is not in the spool of this configuration; is another relay listening there?")
