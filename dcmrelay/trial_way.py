@@ -64,7 +64,7 @@ def _handed(target: Target, ds: Dataset) -> Sent | NotSent:
 
 
 def followed(spool: Spool, study: str, patience: timedelta) -> Iterator[Step]:
-    """What becomes of a study that was just taken, from its part to its destinations; a part that is not routed ends it."""
+    """What becomes of a study that was just taken, from its part to its destinations, unless it is not routed."""
     part = _until(lambda: _part_of(spool, study), patience)
     if part is None:
         yield Step("part", False, "it is not in the spool of this configuration; is another relay listening there?")

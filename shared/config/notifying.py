@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from shared.config.fields import (
+    Command,
     Constant,
     Duration,
     FilePath,
@@ -19,7 +20,6 @@ from shared.config.fields import (
     Port,
     Several,
     Table,
-    Word,
 )
 from shared.config.problems import Problem, at
 
@@ -72,7 +72,7 @@ class Notify(Table):
     port: Port | None = None
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: Constant | None = None
-    command: Listed[Word] = ()
+    command: Command = ()
     url: NoticeUrl | None = None
     url_file: FilePath | None = None
     password_file: FilePath | None = None
