@@ -1,4 +1,4 @@
-"""The commands that only ask what would be: `explain`, `diff`."""
+"""The commands about what would be: `explain`, `diff`, and `init`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,9 @@ def explain(
     called: Annotated[str, typer.Option(metavar="AET", help="The AE title that it would call.")] = "",
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address that it would call from.")] = "",
     simulate: Annotated[Path | None, typer.Option(metavar="DIR", help="Who would get these files in a --week?")] = None,
+    values: Annotated[
+        bool, typer.Option("--values", help="Show values that edits change; they may be a patient's.")
+    ] = False,
     week: Annotated[str, typer.Option(metavar="WEEK", help="With --simulate: such as 2026-W52.")] = "",
     config: ConfigFile = None,
     as_json: Json = False,
@@ -35,7 +38,9 @@ def explain(
     else:
         from dcmrelay import explanations
 
-        code = explanations.explain(loaded, what or [], at, source=source, called=called, host=host, json=as_json)
+        code = explanations.explain(
+            loaded, what or [], at, source=source, called=called, host=host, values=values, json=as_json
+        )
     raise typer.Exit(code)
 
 
@@ -52,3 +57,23 @@ def diff(
     from dcmrelay import differing
 
     raise typer.Exit(differing.diff(load(old), load(new), studies, since=since, json=as_json))
+
+
+def init(
+    ae_title: Annotated[str | None, typer.Option(help="Of the relay.")] = None,
+    listen: Annotated[str | None, typer.Option(metavar="ADDRESS:PORT", help="Where it listens for DICOM.")] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="Such as Europe/Lisbon.")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=AE_TITLE[@ADDRESS]", help="Who may send; as often as needed.")
+    ] = None,
+    destination: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=AE_TITLE@HOST:PORT", help="Who gets it; as often as needed.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write a first configuration, with comments; asks for what is not given."""
+    from dcmrelay.beginning import Wishes, begin
+
+    sources, destinations = tuple(source or ()), tuple(destination or ())
+    wishes = Wishes(ae_title=ae_title, listen=listen, timezone=timezone, sources=sources, destinations=destinations)
+    begin(find(config), wishes)
