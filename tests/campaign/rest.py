@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from shared.spool.deliveries import active_deliveries
-from shared.spool.parts import active_parts, read_part
+from shared.spool.parts import active_parts, read_manifest, read_part
 from shared.spool.spool import Spool
 from shared.spool.states import State
 from tests.consumers.ledger.ledgers import in_spool
@@ -47,6 +47,16 @@ def held(relay: Relay) -> list[str]:
     states = [spool.parts.newest(part) for part in active_parts(spool)]
     states += [spool.deliveries.newest(id_) for id_ in active_deliveries(spool)]
     return [f"{it.dead_letter_class}: {it.reason}" for it in states if it and it.status == "held"]
+
+
+def in_several_parts(relay: Relay) -> int:
+    """Instances that another part holds too: sent again by a modality that was not told of success."""
+    spool = Spool(relay.data / "spool")
+    found: Counter[str] = Counter()
+    for part in spool.parts.ids():
+        if manifest := read_manifest(spool, part):
+            found.update(it.sha256 for it in manifest.instances)
+    return sum(number - 1 for number in found.values())
 
 
 def arrived(peers: Mapping[str, StoreScp]) -> Iterator[tuple[str, bytes]]:

@@ -54,8 +54,7 @@ def up_killed(host: Network, rng: random.Random, many: int) -> Row:
         row["recovery_seconds"] = round(time.monotonic() - calm, 1)
         letters = held(relay)
         row |= account(load.acknowledged.values(), arrived(peers)).row() | {"held": letters, "manual": len(letters)}
-        workers = [pid for pid in relay.pids() if pid]
-        assert len(workers) == 1 + 5 + len(NAMES), f"{len(workers)} processes of the relay run"
+        eventually(lambda: len(relay.pids()) == 1 + 5 + len(NAMES), 30)  # one of an older `up` may be ending still
         relay.stop()
         return row | {"exits": []}
 
