@@ -25,6 +25,7 @@ All = Annotated[bool, typer.Option("--all", help="All of them.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
 Why = Annotated[str, typer.Option(help="Your words for the record; no patient data.")]
 Rate = Annotated[str, typer.Option(metavar="10/min", help="So many per s, min or h, each at a due time of its own.")]
+_SET = "Correct an element first, of one study; may be repeated. Who, why and which elements is recorded."
 ProfileNow = Annotated[bool, typer.Option("--profile-now", help="De-identify anew, by the profile as it is now.")]
 
 
@@ -79,7 +80,7 @@ def replay(
     since: Since = None,
     all_: All = False,
     profile_now: ProfileNow = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEYWORD=VALUE", hidden=True)] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEYWORD=VALUE", help=_SET)] = None,
     rate: Rate = "",
     dry_run: DryRun = False,
     why: Why = "",
@@ -87,19 +88,26 @@ def replay(
     json: Json = False,
 ) -> None:
     """Let dead letters go on: a part is decided anew under the configuration now, a delivery sends what is missing."""
-    from dcmrelay import acting, choosing, redirecting
+    from dcmrelay import acting, choosing, correcting, redirecting
+    from producers.replay.correct import said
     from producers.replay.redirect import Way
 
-    if set_:
-        raise StartError("--set is not built yet: correct the study at its source, send it again, discard this one")
+    correction = (
+        correcting.correction(set_, why=why, others=bool(profile_now or rate), dry_run=dry_run) if set_ else None
+    )
+    if correction is not None:
+        why = said(correction, why)
     desk = acting.desk(load(find(config)), why=why or "replayed", json=json, dry_run=dry_run)
     wish = choosing.wish_of(
         desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
         study=study, older_than=older_than, since=since, all_=all_,
     )  # fmt: skip
     meant = choosing.meant(desk.spool, desk.config, wish)
-    if profile_now:
-        raise typer.Exit(redirecting.redirect(desk, meant, Way(profile_now=True), rate))
+    if correction is not None:
+        correcting.check_one_study(desk.spool, meant)
+    if profile_now or correction is not None:
+        way = Way(profile_now=profile_now, correction=correction)
+        raise typer.Exit(redirecting.redirect(desk, meant, way, rate))
     raise typer.Exit(acting.replay(desk, meant, rate))
 
 

@@ -13,8 +13,17 @@ from shared.config import Config, find, load
 
 app = typer.Typer(help="The ledger: run its worker, verify it, list what is in it.", invoke_without_command=True)
 
-_BY_PERSONS = ("replayed", "discarded", "redirected", "replaced", "made urgent", "resumed", "ordered again", "searched")
-_ACTS = (*_BY_PERSONS, "moved", "handed_over", "configuration", "caller refused")
+_BY_PERSONS = (
+    "replayed",
+    "corrected",
+    "discarded",
+    "redirected",
+    "replaced",
+    "made urgent",
+    "resumed",
+    "ordered again",
+)
+_ACTS = (*_BY_PERSONS, "searched", "moved", "handed_over", "configuration", "caller refused")
 _HIDDEN = ("salt", "fields", "parts", "study_key", "n", "at")
 
 Day = Annotated[str, typer.Option(help="Only this day of the ledger, such as 2026-11-30.")]

@@ -1,4 +1,4 @@
-"""`dead redirect` and `dead replay --profile-now`: deliveries go on as others, a whole study with its pins."""
+"""`dead redirect`, `dead replay --profile-now` and `--set`: deliveries go on as others, a whole study with its pins."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from dcmrelay import views
+from dcmrelay import correcting, views
 from dcmrelay.acting import Desk, Row, amounts, print_plan, report, schedule
 from dcmrelay.output import complain, one_line, progress
 from producers.replay import redirect as redirecting
 from producers.replay import ring
 from producers.replay.bulk import in_bulk
 from producers.replay.choose import DeadLetter
+from producers.replay.correct import correct_part
 from producers.replay.pinning import move_pins, moved_elsewhere
 from producers.replay.redirect import Step, Way
 from shared.errors import StartError
@@ -49,8 +50,8 @@ def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
     planned = list(zip(parts, schedule(desk, rate), strict=False))
     if desk.dry_run:
         steps = [(step, due) for units, due in planned for step in redirecting.planned(desk.site, units, way)]
-        rows = [_would_go(desk, step, due) for step, due in steps]
-        print_plan(desk, [*rows, *(_would_follow(desk, it) for it in unrouted)])
+        rows = [_would_go(desk, step, due, way) for step, due in steps]
+        print_plan(desk, [*rows, *(_would_follow(desk, it, way) for it in unrouted)])
         return int(any(step.refused for step, _ in steps) or any(it.refused for it in unrouted))
 
     def carry_out(one: tuple[list[Unit], datetime | None]) -> tuple[Ring | None, list[Step]]:
@@ -65,7 +66,7 @@ def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
             done += [step.unit.id for _, steps in batch for step in steps if not step.refused]
             refused += [(step.unit.id, step.refused) for _, steps in batch for step in steps if step.refused]
             advance(len(batch))
-        followed = [(it.letter.id, _follow(desk, it)) for it in unrouted if not it.refused]
+        followed = [(it.letter.id, _follow(desk, it, way)) for it in unrouted if not it.refused]
         bells.ring((one for _, one in followed if one is not None), replayed=True)
         done += [id_ for id_, one in followed if one is not None]
     for unit, why in refused:
@@ -75,6 +76,8 @@ def redirect(desk: Desk, letters: list[DeadLetter], way: Way, rate: str) -> int:
 
 
 def _unrouted(desk: Desk, letter: DeadLetter, way: Way) -> Unrouted:
+    if way.correction is not None:
+        return Unrouted(letter=letter, refused=correcting.refusal(desk, letter, way.correction))
     if not (way.whole and way.to):
         raise StartError(f"{letter.id[: views.SHORT]} {_NOT_ROUTED}")
     try:
@@ -83,9 +86,12 @@ def _unrouted(desk: Desk, letter: DeadLetter, way: Way) -> Unrouted:
         return Unrouted(letter=letter, refused=str(error))
 
 
-def _follow(desk: Desk, unrouted: Unrouted) -> Ring | None:
-    """Move the pins of a part's study, and let the part be decided by them."""
+def _follow(desk: Desk, unrouted: Unrouted, way: Way) -> Ring | None:
+    """Let a part be decided anew: corrected, or by the pins of its study, which are moved first."""
     letter, part = unrouted.letter, read_part(desk.spool, unrouted.letter.part)
+    if way.correction is not None:
+        by, why, config = desk.by, desk.why, desk.config.hash
+        return correct_part(desk.spool, letter, way.correction, by=by, why=why, config=config)
     for old, new in unrouted.moves:
         if part is not None:
             move_pins(desk.site, part, old, new)
@@ -117,7 +123,9 @@ def _of_studies(spool: Spool, leave: set[tuple[str, str]]) -> Iterator[Unit]:
         part = read_part(spool, other)
         names = destinations.get((part.study_instance_uid, part.called_ae_title), ()) if part is not None else ()
         units = (spool.deliveries.load(it) for it in decided_deliveries(spool, other) or ()) if names else ()
-        yield from (it for it in units if it is not None and it.order["destination"] in names)
+        # Of what was corrected, the delivery that went on for it is among them.
+        there = (it for it in units if it is not None and it.state.outcome != "corrected")
+        yield from (it for it in there if it.order["destination"] in names)
 
 
 def _by_part(units: list[Unit]) -> list[list[Unit]]:
@@ -125,7 +133,7 @@ def _by_part(units: list[Unit]) -> list[list[Unit]]:
     return [list(of_one) for _, of_one in groupby(by_part, key=lambda unit: str(unit.order["part"]))]
 
 
-def _would_go(desk: Desk, step: Step, due: datetime | None) -> Row:
+def _would_go(desk: Desk, step: Step, due: datetime | None, way: Way) -> Row:
     unit, ordered = step.unit, step.ordered
     order = {word: unit.order[word] for word in ("part", "destination")}
     row = {"id": unit.id, **order, **amounts(desk.spool, unit)}
@@ -134,12 +142,18 @@ def _would_go(desk: Desk, step: Step, due: datetime | None) -> Row:
         row["missing"] = row["instances"] - len(ordered.elsewhere)
         there = f"; {len(ordered.elsewhere)} are at {row['destination']} and stay there" if ordered.elsewhere else ""
         what = f"goes on to {ordered.order.destination} as {ordered.order.id[: views.SHORT]}{there}"
+        if way.correction is not None:
+            what += f"; {correcting.of_delivery(desk, unit, way.correction)}"
     return {**row, "due": due, "would": what}
 
 
-def _would_follow(desk: Desk, it: Unrouted) -> Row:
+def _would_follow(desk: Desk, it: Unrouted, way: Way) -> Row:
     unit = desk.spool.parts.load(it.letter.id)
     counts = {} if unit is None else amounts(desk.spool, unit)
     moves = ", ".join(f"{old.destination} to {new.destination}" for old, new in it.moves)
-    what = f"refused: {it.refused}" if it.refused else f"its study moves from {moves}; it is decided by that"
+    what = f"its study moves from {moves}; it is decided by that"
+    if it.refused:
+        what = f"refused: {it.refused}"
+    elif way.correction is not None:
+        what = f"decided anew; {correcting.of_part(desk, it.letter, way.correction)}"
     return {**views.letter_facts(it.letter), **counts, "due": None, "would": what}

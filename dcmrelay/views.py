@@ -17,7 +17,7 @@ from shared.spool.units import Unit
 Row = dict[str, Any]
 IDENTIFYING = ("patient_id", "accession_number", "study_date")
 """What tells whom a part is about; shown only to who asked for it."""
-_ENDED = ("discarded", "handed_over", "redirected", "replaced", "failed")
+_ENDED = ("discarded", "handed_over", "redirected", "replaced", "corrected", "failed")
 SHORT = 10
 """Characters of an id that a person is shown; a beginning is enough for every command."""
 _SOON_FULL = timedelta(hours=12)

@@ -38,6 +38,11 @@ class Form:
     corrections: str = ""
 
     @property
+    def keeps_uids(self) -> bool:
+        """Whether an instance in this form has the SOP Instance UID that it was received with."""
+        return self.kind != "deidentified" and not self.edit_key_id
+
+    @property
     def label(self) -> str:
         """How a person reads it: `as received`, `edited (console)`, `corrected, de-identified (reading)`."""
         steps = ["corrected"] * bool(self.corrections) + [f"edited ({self.edit})"] * bool(self.edit)
@@ -61,9 +66,10 @@ def form_to_json(form: Form) -> dict[str, str | int]:
 
 
 def corrected(form: Form, corrections: str) -> Form:
-    """A form with what a person corrected in the part first."""
-    kind = "edited" if form.kind == "received" and corrections else form.kind
-    return replace(form, kind=kind, corrections=corrections)
+    """A form with what a person corrected in the part first, or, when that is empty, with nothing corrected."""
+    if form.kind == "deidentified":
+        return replace(form, corrections=corrections)
+    return replace(form, kind="edited" if corrections or form.edit else "received", corrections=corrections)
 
 
 def rendition_id(part: str, form: Form) -> str:

@@ -112,14 +112,14 @@ class Committer:
         return standings
 
     def _there(self, part_id: str, by: str) -> frozenset[str]:
-        """Indices of the instances that the destination has as they were received."""
+        """Indices of the instances that the destination has under the SOP Instance UIDs that they came with."""
         destination = self._config.destination(by)
         is_verified = destination is not None and destination.verify != "none"
         there: frozenset[str] = frozenset()
         for delivery in decided_deliveries(self._spool, part_id) or ():
             unit = self._spool.deliveries.load(delivery)
             order = None if unit is None else order_from_json(unit.order)
-            if unit is not None and order is not None and (order.destination, order.form.kind) == (by, "received"):
+            if unit is not None and order is not None and order.destination == by and order.form.keeps_uids:
                 there |= brought(unit.facts, is_verified=is_verified)
         return there
 

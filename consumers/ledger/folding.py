@@ -11,7 +11,7 @@ from shared.spool.accounts import Account
 Row = dict[str, Any]
 _ANSWERS = ("delivered", "refused", "held", "dropped", "elsewhere")
 _TOLD = frozenset({"answers", "taken_back", "counts", "facts"})
-_MOVED = ("moved", "handed_over", "redirected", "replaced")
+_MOVED = ("moved", "handed_over", "redirected", "replaced", "corrected")
 
 
 def kind_of(account: Account) -> str:
@@ -37,7 +37,7 @@ def _deed(account: Account) -> str:
     if account.get("counts", {}).get("ordered"):
         return "ordered again"
     if account.get("facts", {}).get("replayed"):
-        return "replayed"
+        return "corrected" if account["facts"].get("corrected") else "replayed"
     return "made urgent" if account.get("urgent") and not account.get("facts", {}).get("resumed") else "resumed"
 
 

@@ -8,7 +8,7 @@ from shared.config.peers import Destination
 from shared.config.profiles import Profile
 from shared.config.rules import Route
 from shared.errors import PermanentError
-from shared.forms import ENGINE_VERSION, RECEIVED, Form
+from shared.forms import ENGINE_VERSION, RECEIVED, Form, corrected
 from shared.spool.deliveries import Order
 from shared.spool.parts import Part
 from shared.spool.pins import Choice, Pin
@@ -53,7 +53,12 @@ def candidate_choice(
 
 
 def orders_of(
-    part: Part, pins: Mapping[str, Pin], config: Config, source_ae_title: str, late: Collection[str] = ()
+    part: Part,
+    pins: Mapping[str, Pin],
+    config: Config,
+    source_ae_title: str,
+    late: Collection[str] = (),
+    corrections: str = "",
 ) -> Iterator[Order]:
     """The deliveries that the pins of a part's routes ask for.
 
@@ -66,11 +71,13 @@ def orders_of(
         config: the configuration it is decided under.
         source_ae_title: calling AE title of its source.
         late: routes that were given the study before.
+        corrections: name of what a person corrected in the part; the pins, which later parts follow, do not have it.
     """
     orders: dict[str, Order] = {}
     for pin in pins.values():
         for choice in pin.choices:
-            order = replace(order_of(part, pin, choice, config, source_ae_title), addendum=pin.route in late)
+            order = order_of(part, pin, choice, config, source_ae_title, corrections)
+            order = replace(order, addendum=pin.route in late)
             before = orders.setdefault(order.id, order)
             optional, urgent = before.optional and order.optional, before.urgent or order.urgent
             one_of, addendum = before.one_of and order.one_of, before.addendum or order.addendum
@@ -95,8 +102,10 @@ def changed(pin: Pin, config: Config) -> str:
     return ""
 
 
-def order_of(part: Part, pin: Pin, choice: Choice, config: Config, source_ae_title: str) -> Order:
-    """The delivery of a part that one choice of a pin asks for."""
+def order_of(
+    part: Part, pin: Pin, choice: Choice, config: Config, source_ae_title: str, corrections: str = ""
+) -> Order:
+    """The delivery of a part that one choice of a pin asks for. Arguments as for `orders_of`."""
     ours = _destination(config, choice.destination).calling_ae_title
     return Order(
         part=part.id,
@@ -104,7 +113,7 @@ def order_of(part: Part, pin: Pin, choice: Choice, config: Config, source_ae_tit
         destination=choice.destination,
         identity=choice.identity,
         calling_ae_title=source_ae_title if ours == "{source}" else ours,
-        form=choice.form,
+        form=corrected(choice.form, corrections) if corrections else choice.form,
         source=part.source,
         optional=choice.optional,
         urgent=pin.urgent,

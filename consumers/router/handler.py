@@ -26,11 +26,13 @@ from consumers.router.vetting import Vetting, count_warnings
 from consumers.router.watching import Watch
 from shared import metrics
 from shared.config import Config, Route, Source
+from shared.editing.corrected import corrected_header
 from shared.errors import DataSetError, PermanentError, StorageError
 from shared.headers import read_header
 from shared.messages import Bell, Ring
 from shared.notices.happened import note
 from shared.outcomes import Done, Held, Outcome, Watched
+from shared.spool.corrections import corrections_of, read_corrections
 from shared.spool.deliveries import (
     Order,
     Ordered,
@@ -64,7 +66,7 @@ class Router:
         name = f"parts/{claim.id}/decision.json"
         decision = self._spool.read_json(name)
         if decision is None:
-            routing = Routing(self._spool, claim.id, claim.state.config)
+            routing = Routing(self._spool, claim.id, claim.state.config, corrections_of(claim.facts))
             decided = routing.decide()
             if isinstance(decided, Held):
                 return decided
@@ -90,15 +92,17 @@ class Router:
         """What a look at the candidates that have the part says; None when none has any of it unfinished."""
         if not any(it.get("one_of") for it in decision["deliveries"]):
             return None
-        routing = Routing(self._spool, claim.id, decision["config"])
+        routing = Routing(self._spool, claim.id, decision["config"], decision.get("corrections", ""))
         return Watch(self._spool, claim, routing.site(), routing.excluded).look(made)
 
     def _by_a_person(self, claim: Claim) -> Iterator[Ordered]:
         """What was ordered on top, without what its destination excludes by now."""
-        if ordered := ordered_of(claim.facts):
-            routing = Routing(self._spool, claim.id, claim.state.config)
-            for it in ordered.values():
-                yield replace(it, order=replace(it.order, excluded=routing.excluded(it.order)))
+        ordered = ordered_of(claim.facts).values()
+        for corrections in sorted({it.order.form.corrections for it in ordered}):
+            routing = Routing(self._spool, claim.id, claim.state.config, corrections)
+            for it in ordered:
+                if it.order.form.corrections == corrections:
+                    yield replace(it, order=replace(it.order, excluded=routing.excluded(it.order)))
 
     def _deliver(self, ordered: Ordered, config: str) -> Ring | None:
         """Make a delivery unless it is there; its bell, while nobody has looked at it."""
@@ -119,12 +123,13 @@ class Routing:
         spool: the spool.
         part_id: the part.
         config_hash: the configuration to decide under.
+        corrections: name of what a person corrected in the part; rules see the corrected values.
         key: gives the public name of a profile's key.
         edit_key: gives that of an edit's key.
         read: reads elements of a file.
 
     Raises:
-        PermanentError: the part or the configuration it names is not in the spool.
+        PermanentError: the part, or the configuration or corrections it names, are not in the spool.
     """
 
     def __init__(
@@ -132,6 +137,7 @@ class Routing:
         spool: Spool,
         part_id: str,
         config_hash: str,
+        corrections: str = "",
         *,
         key: Callable[[Config, str], str] = key_id,
         edit_key: Callable[[Config, str], str] = edit_key_id,
@@ -145,11 +151,19 @@ class Routing:
         self.part: Part = part
         self.manifest: Manifest = manifest
         self.config = _config(snapshot)
+        self._corrections = corrections
+        self._edit = read_corrections(spool, part_id, corrections) if corrections else None
         self._folder = study_pins(part.study_instance_uid, part.called_ae_title)
 
     def site(self) -> Site:
         """Where a part stands, for who looks after its candidates."""
-        return Site(part=self.part, manifest=self.manifest, config=self.config, config_hash=self._hash)
+        return Site(
+            part=self.part,
+            manifest=self.manifest,
+            config=self.config,
+            config_hash=self._hash,
+            corrections=self._corrections,
+        )
 
     def decide(self) -> dict[str, Any] | Held:
         """The decision as it is written, or why a person is needed."""
@@ -173,7 +187,7 @@ class Routing:
         pins = self.pinned()
         if isinstance(pins, Held):
             return pins
-        orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before()))
+        orders = list(orders_of(self.part, pins, self.config, source.ae_title, self._given_before(), self._corrections))
         if not orders:
             return Held("its routes choose nobody for the study any more; a person sent it elsewhere", "policy")
         self._note(pins, source)
@@ -254,8 +268,9 @@ class Routing:
         choices = self._choices(want.route, source)
         if isinstance(choices, Held):
             return choices
-        for form in {choice.form for choice in choices}:
-            keep_form(self._spool, self.config, form)
+        if want.route.kind == "new":  # of a prior it was kept with the choice that it follows
+            for form in {choice.form for choice in choices}:
+                keep_form(self._spool, self.config, form)
         urgent = want.route.priority == "urgent"
         divert = divert_of(self._spool, want.route)
         pin = Pin(
@@ -272,6 +287,7 @@ class Routing:
     def _decision(self, pins: Mapping[str, Pin], orders: list[Order]) -> dict[str, Any]:
         due = {it.id: at.isoformat() for it in orders if it.one_of and (at := self.due_of(pins[it.route]))}
         return {
+            **({"corrections": self._corrections} if self._corrections else {}),
             "due": due,
             "config": self._hash,
             "at": self._spool.now().isoformat(),
@@ -323,7 +339,10 @@ class Routing:
         if not keywords:
             return known
         try:
-            header = self._read(self._spool.store.path(instance.file), {path.partition(".")[0] for path in keywords})
+            path = self._spool.store.path(instance.file)
+            header = corrected_header(
+                path, {it.partition(".")[0] for it in keywords}, self._edit, self.part, self._read
+            )
         except (DataSetError, StorageError) as error:
             if isinstance(error, StorageError) and instance.sop_class_uid:
                 raise

@@ -8,8 +8,9 @@ from consumers.router.candidates import Candidates, candidates_of
 from consumers.router.hand_over import Holding, Situation, holding_of
 from shared.config import Config
 from shared.config.rules import Route
-from shared.forms import form_to_json, hashed_id
+from shared.forms import corrected, form_to_json, hashed_id
 from shared.spool.circuits import circuit_open_since
+from shared.spool.corrections import corrections_of
 from shared.spool.diverts import Divert, divert_in_force
 from shared.spool.parts import Manifest, Part, read_manifest, read_part
 from shared.spool.pauses import pause_in_force
@@ -25,12 +26,13 @@ UNDER_WAY = "under_way"
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A part, and the configuration that it was decided under."""
+    """A part, the configuration that it was decided under, and the name of what a person corrected in it before."""
 
     part: Part
     manifest: Manifest
     config: Config
     config_hash: str
+    corrections: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +83,11 @@ def candidate_in(pin: Pin) -> Choice | None:
     return next((it for it in pin.choices if it.one_of), None)
 
 
-def delivery_to(part_id: str, choice: Choice) -> str:
-    """Id of the delivery of a part to a choice, as `Order.id` makes it."""
-    return hashed_id("d", part_id, choice.destination, choice.identity, form_to_json(choice.form))
+def delivery_to(spool: Spool, part_id: str, choice: Choice) -> str:
+    """Id of the delivery of a part to a choice, as `Order.id` makes it; with what a person corrected in the part."""
+    corrections = corrections_of(spool.read_json(f"parts/{part_id}/decision.json") or {})
+    form = corrected(choice.form, corrections) if corrections else choice.form
+    return hashed_id("d", part_id, choice.destination, choice.identity, form_to_json(form))
 
 
 def stands_at(spool: Spool, folder: str, route: str, choice: Choice) -> list[Stand]:
@@ -133,7 +137,7 @@ def left_behind(spool: Spool, folder: str, pin: Pin, part_id: str) -> Iterator[t
     """Unfinished deliveries of a part to candidates of earlier epochs, with the choice that made them."""
     seen: set[str] = set()
     for choice in _earlier(spool, folder, pin):
-        delivery = delivery_to(part_id, choice)
+        delivery = delivery_to(spool, part_id, choice)
         unit = None if delivery in seen else spool.deliveries.load(delivery)
         seen.add(delivery)
         if unit is not None and unit.state.status != "final" and unit.order.get("one_of"):
@@ -154,12 +158,14 @@ def _stand(spool: Spool, part_id: str, choice: Choice) -> Stand | None:
     if part is None or manifest is None:  # removed after it was delivered: what is there is not known any more
         gone = Holding(count=1, delivered=1)
         return Stand(part=part_id, opened_at=spool.now(), unit=None, history=(), holding=gone, is_watched=False)
-    delivery = delivery_to(part_id, choice)
+    delivery = delivery_to(spool, part_id, choice)
     unit = spool.deliveries.load(delivery)
     if unit is None or not unit.order.get("one_of"):
         return None
     state = spool.parts.newest(part_id)
     facts = {**unit.facts, "dropped": {**unit.facts.get("dropped", {}), **_out(unit)}}
+    if unit.state.outcome in ("corrected", "replaced"):  # a person has the rest sent there in another form
+        facts["delivered"] = {**unit.facts.get("elsewhere", {}), **unit.facts.get("delivered", {})}
     return Stand(
         part=part_id,
         opened_at=part.opened_at,

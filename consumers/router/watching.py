@@ -191,7 +191,8 @@ class Watch:
         """Give this part to the candidate that has the study now: named, made, and then the old delivery ended."""
         config = self._site.config
         source = config.source(self._site.part.source)
-        order = order_of(self._site.part, pin, choice, config, "" if source is None else source.ae_title)
+        ours = "" if source is None else source.ae_title
+        order = order_of(self._site.part, pin, choice, config, ours, self._site.corrections)
         ordered = Ordered(order=replace(order, excluded=self._excluded(order)))
         if order.id not in self._claim.facts.get("ordered", {}):
             self._claim.record({"ordered": {order.id: ordered_to_json(ordered)}})

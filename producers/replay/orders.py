@@ -9,12 +9,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from producers.replay.allowed import by_profile_now, profile_towards, readdressed
+from producers.replay.correct import corrections_for, effect_of
 from producers.replay.ring import put
 from producers.replay.show import brought_by, instances_of, unbrought
 from shared.config import Config
+from shared.config.rewriting import Edit
 from shared.errors import PermanentError
+from shared.forms import corrected
 from shared.messages import Ring
 from shared.spool import states
+from shared.spool.corrections import corrections_name
 from shared.spool.deliveries import Order, Ordered, order_from_json, ordered_of, ordered_to_json
 from shared.spool.keys import key_id
 from shared.spool.parts import Part, read_part
@@ -56,8 +60,27 @@ def successor(site: Site, unit: Unit, *, to: str = "", profile_now: bool = False
     order = _changed(site, order_from_json(unit.order), to, profile_now=profile_now)
     if order.id == unit.id:
         raise ValueError("that is what it is already; `dcmrelay dead replay` sends it again")
-    if whole:
-        return Ordered(order=order)
+    return Ordered(order=order) if whole else _missing(site, unit, order)
+
+
+def corrected_successor(site: Site, unit: Unit, edit: Edit) -> Ordered:
+    """What goes on with the missing instances of a delivery, with elements corrected. Arguments as for `successor`.
+
+    Raises:
+        ValueError: it may not, or nothing would come of it; says why.
+    """
+    order, together = order_from_json(unit.order), corrections_for(site.spool, unit, edit)
+    part_of(site.spool, order.part)
+    if refused := effect_of(site.spool, order.part, together).refused:
+        raise ValueError(refused)
+    form = corrected(order.form, corrections_name(site.spool, order.part, together))
+    if form == order.form:
+        raise ValueError("that is what it is already; `dcmrelay dead replay` sends it again")
+    # What a person sends so, no rule takes from there.
+    return _missing(site, unit, replace(order, form=form, one_of=False))
+
+
+def _missing(site: Site, unit: Unit, order: Order) -> Ordered:
     elsewhere = {**unit.facts.get("elsewhere", {}), **dict.fromkeys(brought_by(site.config, unit), unit.id)}
     if instances_of(site.spool, unit) and not unbrought(site.spool, site.config, unit, elsewhere):
         raise ValueError("nothing of it is missing; `dcmrelay dead redirect --whole-study` takes along what is there")
@@ -65,7 +88,7 @@ def successor(site: Site, unit: Unit, *, to: str = "", profile_now: bool = False
 
 
 def once_more(site: Site, units: Iterable[Unit], *, to: str = "", profile_now: bool = False) -> Iterator[Ordered | str]:
-    """Each delivery of a part once more, whole, or why not.
+    """Each delivery of a part once more, whole, or why not; what moved away only where it went, unless that is named.
 
     Args:
         site: where.
@@ -75,8 +98,10 @@ def once_more(site: Site, units: Iterable[Unit], *, to: str = "", profile_now: b
     """
     copies: dict[tuple[str, str], list[Unit]] = defaultdict(list)
     for unit in units:
+        if unit.state.outcome == "corrected":
+            continue  # that form was wrong; what went on for it is among them
         copies[unit.order["destination"], str(unit.order["form"])].append(unit)
-    wanted = [it for (name, _), it in copies.items() if to in ("", name)]
+    wanted = [it for (name, _), it in copies.items() if name == to or not (to or _has_moved(it))]
     if wanted:
         yield from (_repeated(site, it, profile_now=profile_now) for it in wanted)
         return
@@ -91,17 +116,14 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
         ValueError: the part cannot take them; says why.
         StorageError: the disk refused; nothing was ordered.
     """
-    part, unit = part_of(site.spool, part_id), site.spool.parts.load(part_id)
-    if unit is None:
-        raise ValueError("it is still being received")
-    known = ordered_of(unit.facts)
-    new = [it for it in orders if not _is_known(site, unit, known.get(it.order.id), it)]
+    part, unit = part_of(site.spool, part_id), _closed(site.spool, part_id)
+    new = _new(site, unit, orders)
     if not new:
         return None
-    _check_free(site.spool, unit, new)
     for it in new:
-        if it.order.form.kind == "deidentified":
-            keep_profile(site.spool, site.config.profiles[it.order.form.profile])
+        profile = site.config.profile(it.order.form.profile)
+        if it.order.form.kind == "deidentified" and profile is not None:
+            keep_profile(site.spool, profile)
     # A sweep finds the part by its marker; without a new record it is only noted once more as finished.
     site.spool.store.put_new(part.marker, b"")
     contents = {it.order.id: ordered_to_json(it) for it in new}
@@ -113,6 +135,16 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
     # A sweep may have noted it as finished in between, and taken the marker away.
     site.spool.store.put_new(part.marker, b"")
     return ring
+
+
+def check_may_be_given(site: Site, part_id: str, orders: Iterable[Ordered]) -> None:
+    """Asked before something else is done for it.
+
+    Raises:
+        ValueError: the part cannot take these orders now, as `give` would say.
+    """
+    part_of(site.spool, part_id)
+    _new(site, _closed(site.spool, part_id), orders)
 
 
 def part_of(spool: Spool, part_id: str) -> Part:
@@ -127,6 +159,22 @@ def part_of(spool: Spool, part_id: str) -> Part:
     return part
 
 
+def _closed(spool: Spool, part_id: str) -> Unit:
+    unit = spool.parts.load(part_id)
+    if unit is None:
+        raise ValueError("it is still being received")
+    return unit
+
+
+def _new(site: Site, part: Unit, orders: Iterable[Ordered]) -> list[Ordered]:
+    """Those of the orders that were not given before."""
+    known = ordered_of(part.facts)
+    new = [it for it in orders if not _is_known(site, part, known.get(it.order.id), it)]
+    if new:
+        _check_free(site.spool, part, new)
+    return new
+
+
 def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
     profile = profile_towards(order, to, site.config) if to else order.form.profile
     if profile_now or (order.form.kind == "deidentified" and profile != order.form.profile):
@@ -135,6 +183,12 @@ def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
     if to:
         order = readdressed(order, to, part=part_of(site.spool, order.part), config=site.config)
     return order
+
+
+def _has_moved(copies: list[Unit]) -> bool:
+    """Whether another destination, or the same in another form, was given what these were to bring."""
+    newest = max(copies, key=lambda unit: unit.order.get("again", 0))
+    return newest.state.outcome in ("handed_over", "redirected", "replaced")
 
 
 def _repeated(site: Site, copies: list[Unit], *, profile_now: bool) -> Ordered | str:

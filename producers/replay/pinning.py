@@ -5,6 +5,7 @@ from dataclasses import replace
 from producers.replay.allowed import readdressed
 from producers.replay.orders import Site, part_of
 from shared.config import Config
+from shared.forms import corrected
 from shared.spool.deliveries import Order
 from shared.spool.parts import Part
 from shared.spool.pins import Choice, Pin, live_pins, newest_pin, put_handed_over, put_pin, study_pins
@@ -26,7 +27,8 @@ def move_pins(site: Site, part: Part, old: Order, new: Order) -> None:
         StorageError: the disk refused; the same may be done again.
     """
     folder = study_pins(part.study_instance_uid, part.called_ae_title)
-    choice = Choice(destination=new.destination, identity=new.identity, form=new.form, optional=old.optional)
+    form = corrected(new.form, "")  # what was corrected in one part says nothing of later ones
+    choice = Choice(destination=new.destination, identity=new.identity, form=form, optional=old.optional)
     for route in live_pins(site.spool, folder, site.config.relay.follow):
         if site.config.route(route) is None and _names(site.spool, folder, route, old):
             _add(site, folder, new, choice)
@@ -78,7 +80,7 @@ def _order(part: Part, pin: Pin, choice: Choice) -> Order:
 
 
 def _is_meant(choice: Choice, old: Order) -> bool:
-    return (choice.destination, choice.form.label) == (old.destination, old.form.label)
+    return (choice.destination, choice.form.label) == (old.destination, corrected(old.form, "").label)
 
 
 def _names(spool: Spool, folder: str, route: str, old: Order) -> bool:

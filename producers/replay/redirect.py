@@ -5,12 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 
-from producers.replay.orders import Site, give, part_of, successor
+from producers.replay.correct import corrections_for
+from producers.replay.orders import Site, check_may_be_given, corrected_successor, give, part_of, successor
 from producers.replay.pinning import move_pins
 from producers.replay.ring import put
-from producers.replay.show import unbrought
+from producers.replay.show import instances_of, unbrought
+from shared.config.rewriting import Edit
 from shared.messages import Ring
 from shared.spool import states
+from shared.spool.copies import PartialCopy, put_copy
+from shared.spool.corrections import keep_corrections
 from shared.spool.deliveries import Ordered, marker, order_from_json
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
@@ -24,16 +28,18 @@ class Way:
         to: name of the destination; empty: the same one.
         profile_now: in the form that the profile makes now.
         whole: every instance, also those that are at the old destination.
+        correction: with these elements corrected; None: as they are.
     """
 
     to: str = ""
     profile_now: bool = False
     whole: bool = False
+    correction: Edit | None = None
 
     @property
     def outcome(self) -> str:
         """What becomes of the old delivery."""
-        return "redirected" if self.to else "replaced"
+        return "redirected" if self.to else "corrected" if self.correction else "replaced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +76,11 @@ def carried_out(
     part, orders = str(going[0].unit.order["part"]), _merged([step.ordered for step in going if step.ordered])
     try:
         if way.whole:
+            check_may_be_given(site, part, orders)
             _move_pins(site, part, going)
+        if way.correction is not None:
+            for step in going:
+                keep_corrections(site.spool, part, corrections_for(site.spool, step.unit, way.correction))
         ring = give(site, part, [replace(ordered, due=due) for ordered in orders])
     except ValueError as error:
         return None, [step if step.refused else replace(step, ordered=None, refused=str(error)) for step in steps]
@@ -86,7 +96,10 @@ def _move_pins(site: Site, part_id: str, going: Sequence[Step]) -> None:
 
 def _step(site: Site, unit: Unit, way: Way) -> Step:
     try:
-        ordered = successor(site, unit, to=way.to, profile_now=way.profile_now, whole=way.whole)
+        if way.correction is not None:
+            ordered = corrected_successor(site, unit, way.correction)
+        else:
+            ordered = successor(site, unit, to=way.to, profile_now=way.profile_now, whole=way.whole)
     except ValueError as error:
         return Step(unit=unit, refused=str(error))
     return Step(unit=unit, ordered=ordered)
@@ -108,6 +121,8 @@ def _both(one: Ordered, other: Ordered) -> Ordered:
 
 def _ended(site: Site, step: Step, way: Way) -> Step:
     unit, now = step.unit, site.spool.now()
+    if step.ordered is not None and way.whole and way.to:
+        _note_copy(site, unit, way.to)
     if step.ordered is None or unit.state.status == "final":
         return step
     if unit.state.status == "working":
@@ -119,6 +134,26 @@ def _ended(site: Site, step: Step, way: Way) -> Step:
         return replace(step, refused="somebody else let it go on at the same moment; both go on")
     site.spool.store.delete(marker(unit.id))
     return step
+
+
+def _note_copy(site: Site, unit: Unit, to: str) -> None:
+    """For people: what the old destination has of a study that another one is given whole."""
+    delivered, count = len(unit.facts.get("delivered", ())), instances_of(site.spool, unit)
+    if delivered:
+        put_copy(
+            site.spool,
+            PartialCopy(
+                delivery=unit.id,
+                part=str(unit.order["part"]),
+                route=str(unit.order["route"]),
+                destination=str(unit.order["destination"]),
+                to=to,
+                at=site.spool.now(),
+                delivered=delivered,
+                in_doubt=len(unit.facts.get("unanswered", {}).keys() - unit.facts["delivered"].keys()),
+                instances=count,
+            ),
+        )
 
 
 def load_delivery(spool: Spool, delivery: str) -> Unit:

@@ -12,7 +12,8 @@ def remedies(letter: DeadLetter) -> list[str]:
     again = f"`dcmrelay dead replay {id_}`"
     last = f'give it up: `dcmrelay dead discard {id_} --why "..."`'
     if letter.stage == "route":
-        return [f"mend the configuration, restart the workers, then {again}: it is decided anew", last]
+        mended = f"mend the configuration, restart the workers, then {again}: it is decided anew"
+        return [_corrected(letter), mended, last] if letter.dead_letter_class == "invalid" else [mended, last]
     if letter.stage == COMMIT:
         return [
             f"check host and port of {letter.source}'s commitment, and that it listens; then {again} tells it",
@@ -32,8 +33,15 @@ def _of_delivery(letter: DeadLetter, again: str) -> list[str]:
         case "refused":
             return [f"ask {name}'s people why; when it is mended, {missing}", elsewhere]
         case "invalid":
-            return [f"have it sent again by {letter.source}, which makes a new part; then discard this", anew]
+            again_by = f"have it sent again by {letter.source}, which makes a new part; then discard this"
+            return [_corrected(letter), again_by, anew]
         case "policy":
             return [anew, f"{elsewhere}; NAME is {name} when that is another peer now, on purpose"]
         case "bug":
             return [f"report the reason; after an upgrade, {again}"]
+
+
+def _corrected(letter: DeadLetter) -> str:
+    return (
+        f'correct the element and let it go: `dcmrelay dead replay {letter.id[:SHORT]} --set KEYWORD=VALUE --why "..."`'
+    )

@@ -20,7 +20,14 @@ _CONNECT_SECONDS = 5
 
 
 def release(
-    spool: Spool, letter: DeadLetter, *, by: str, why: str, config: str, due: datetime | None = None
+    spool: Spool,
+    letter: DeadLetter,
+    *,
+    by: str,
+    why: str,
+    config: str,
+    due: datetime | None = None,
+    corrections: str = "",
 ) -> Ring | None:
     """Let a dead letter go on, as if never tried, at the stage where it stopped.
 
@@ -32,6 +39,7 @@ def release(
         config: hash of the configuration in force, kept in the spool: a part is decided under it, and of a delivery it
             is not asked any more whether its route is still there.
         due: not to go on before.
+        corrections: of a part, the name of what they corrected in it.
 
     Returns:
         The bell to ring; None when it is no dead letter any more.
@@ -40,7 +48,11 @@ def release(
         StorageError: the disk refused; nothing changed.
     """
     return _decided(
-        spool, letter, lambda held: states.released(held, now=spool.now(), by=by, why=why, config=config, due=due)
+        spool,
+        letter,
+        lambda held: states.released(
+            held, now=spool.now(), by=by, why=why, config=config, due=due, corrections=corrections
+        ),
     )
 
 

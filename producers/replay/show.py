@@ -152,13 +152,13 @@ def _attempt(before: State, state: State) -> Attempt | None:
 
 
 def deed(state: State) -> str:
-    """What a person did with a record that says who: `replayed`, `discarded`, `made urgent`, ..."""
+    """What a person did with a record that says who: `replayed`, `corrected`, `discarded`, `made urgent`, ..."""
     if state.status == "final":
         return state.outcome
     if state.facts.get("ordered"):
         return "ordered again"
     if state.facts.get("replayed"):
-        return "replayed"
+        return "corrected" if state.facts.get("corrected") else "replayed"
     return "made urgent" if state.urgent and not state.facts.get("resumed") else "resumed"
 
 

@@ -40,7 +40,8 @@ def _of_source(config: Config, source: Source, commitment: Commitment) -> Iterat
         text = f"{by.name!r} takes nothing as it was received; name a destination that keeps the originals"
         yield at("source", source.name, "commitment.by", text)
     elif not any(_brings(route, source, by.name) for route in config.routes):
-        text = f"no route without a profile brings what {source.name!r} sends to {by.name!r}; add one"
+        text = f"no route brings what {source.name!r} sends to {by.name!r} under its SOP Instance UIDs"
+        text += "; add one without profile, and with correction = true if it has an edit"
         yield at("source", source.name, "commitment.by", text)
     tls = commitment.tls
     if tls and (tls.certificate is None) != (tls.key is None):
@@ -55,4 +56,6 @@ def _brings(route: Route, source: Source, destination: str) -> bool:
     asked = route.match.get("source")
     patterns = asked if isinstance(asked, tuple) else ("*",)
     is_its = any(fits(pattern, source.name) for pattern in patterns)
-    return is_its and route.towards(destination).profile is None and destination in route.destinations
+    towards = route.towards(destination)
+    keeps_uids = towards.profile is None and (towards.edit is None or route.correction)
+    return is_its and keeps_uids and destination in route.destinations

@@ -281,11 +281,21 @@ def edited_header(ds: Dataset, edit: Edit, facts: Mapping[str, str]) -> Dataset:
     Raises:
         DataSetError: a result cannot be; names the element.
     """
+    after = edited(_written(ds), Encoding(implicit=False, little=True), edit, facts)
+    header = read_dataset(BytesIO(after), False, True)
+    header.decode()
+    return header
+
+
+def _written(ds: Dataset) -> bytes:
+    """Elements as bytes, in Explicit VR Little Endian."""
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = False, True
-    write_dataset(buffer, ds)
-    after = edited(buffer.getvalue(), Encoding(implicit=False, little=True), edit, facts)
-    return read_dataset(BytesIO(after), False, True)
+    try:
+        write_dataset(buffer, ds)
+    except Exception as error:  # noqa: BLE001  (parser boundary)
+        raise DataSetError(f"its elements are not what they declare ({type(error).__name__})") from None
+    return buffer.getvalue()
 
 
 def keywords_in(edit: Edit) -> set[str]:

@@ -4,6 +4,8 @@ parts/<id>/corrections-<hash>.json    elements and their new values; mode 0600, 
 """
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from shared.config.rewriting import Edit
 from shared.errors import PermanentError
@@ -11,16 +13,26 @@ from shared.spool.parts import read_manifest
 from shared.spool.spool import Spool
 
 
-def keep_corrections(spool: Spool, part: str, edit: Edit) -> str:
-    """Keep corrections of a part; returns their name, a hash.
+def corrections_name(spool: Spool, part: str, edit: Edit) -> str:
+    """The name under which corrections of a part are kept, a hash.
 
-    The hash is over the images too, so that a name in a log cannot be tried against a list of likely values.
+    It is over the images too, so that a name in a log cannot be tried against a list of likely values.
     """
     manifest = read_manifest(spool, part)
     salt = "".join(it.sha256 for it in manifest.instances) if manifest else part
-    name = hashlib.sha256(f"{salt}{edit.hash}".encode()).hexdigest()
+    return hashlib.sha256(f"{salt}{edit.hash}".encode()).hexdigest()
+
+
+def keep_corrections(spool: Spool, part: str, edit: Edit) -> str:
+    """Keep corrections of a part; returns their name."""
+    name = corrections_name(spool, part, edit)
     spool.store.put_new(f"parts/{part}/corrections-{name}.json", edit.to_json())
     return name
+
+
+def corrections_of(facts: Mapping[str, Any]) -> str:
+    """The name of what was corrected, by a part's facts, a decision or a form; empty: nothing."""
+    return str(facts.get("corrections", ""))
 
 
 def read_corrections(spool: Spool, part: str, name: str) -> Edit:
@@ -35,6 +47,10 @@ def read_corrections(spool: Spool, part: str, name: str) -> Edit:
     return Edit.model_validate_json(content)
 
 
-def with_more(before: Edit | None, more: Edit) -> Edit:
-    """Corrections with later ones, which stand where both say something of an element."""
-    return more if before is None else Edit(set={**before.set, **more.set})
+def with_more(spool: Spool, part: str, before: str, more: Edit) -> Edit:
+    """The corrections kept under a name, or none, with later ones, which stand where both say something of an element.
+
+    Raises:
+        PermanentError: as `read_corrections`.
+    """
+    return Edit(set={**read_corrections(spool, part, before).set, **more.set}) if before else more

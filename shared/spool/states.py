@@ -148,7 +148,16 @@ def handed_back(state: State, *, now: datetime) -> State:
     return replace(state, n=state.n + 1, status="waiting", at=now, owner="", lease=None, facts={})
 
 
-def released(state: State, *, now: datetime, by: str, why: str, config: str = "", due: datetime | None = None) -> State:
+def released(
+    state: State,
+    *,
+    now: datetime,
+    by: str,
+    why: str,
+    config: str = "",
+    due: datetime | None = None,
+    corrections: str = "",
+) -> State:
     """The record of a replayed dead letter: as if never tried, at the stage where it stopped.
 
     Args:
@@ -158,7 +167,9 @@ def released(state: State, *, now: datetime, by: str, why: str, config: str = ""
         why: their words for the record.
         config: hash of the configuration to decide under; empty keeps the old one.
         due: not to be worked on before.
+        corrections: of a part, the name under which is kept what they corrected in it; empty: nothing more.
     """
+    corrected = {"corrected": True, "corrections": corrections} if corrections else {}
     return replace(
         state,
         n=state.n + 1,
@@ -171,7 +182,7 @@ def released(state: State, *, now: datetime, by: str, why: str, config: str = ""
         reason=why,
         dead_letter_class=None,
         config=config or state.config,
-        facts={"replayed": True},
+        facts={"replayed": True, **corrected},
         by=by,
     )
 
@@ -197,7 +208,7 @@ def moved(
         now: the time.
         by: who ordered it.
         why: their words for the record.
-        outcome: `redirected`, `replaced`.
+        outcome: `redirected`, `replaced`, `corrected`.
         to: id of the delivery that goes on.
         missing: indices of the instances that it brings.
     """

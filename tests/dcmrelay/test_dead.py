@@ -134,16 +134,6 @@ def test_a_mistyped_filter_is_not_good_news(command: Command) -> None:
     assert "no source 'ct-9' is configured" in command("studies", "--source", "ct-9").err
 
 
-def test_elements_cannot_be_corrected_yet_and_nothing_is_let_go_for_it(
-    relay: Prepared, letters: tuple[str, ...], command: Command
-) -> None:
-    said = command("dead", "replay", letters[1], "--set", "PatientID=4712")
-    assert said.code == 1
-    assert said.err.startswith("dcmrelay: --set is not built yet: ")
-    assert "4712" not in said.err
-    assert relay.spool.deliveries.newest(letters[1]).status == "held"  # type: ignore[union-attr]
-
-
 def test_a_discard_says_why(letters: tuple[str, ...], command: Command) -> None:
     said = command("dead", "discard", letters[1])
     assert said.code == 1

@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from shared.forms import RECEIVED, Form, hashed_id, rendition_id
+from shared.forms import RECEIVED, Form, corrected, hashed_id, rendition_id
 from shared.outcomes import Done, Held, Later, Next
 from tests.shared.spool.examples import FORM, order_for
 
@@ -49,6 +49,20 @@ def test_a_delivery_is_one_for_part_form_and_destination_whatever_routes_ask_for
 
 def test_a_form_reads_well() -> None:
     assert (RECEIVED.label, FORM.label) == ("as received", "de-identified (reading)")
+
+
+def test_a_corrected_form_is_another_and_without_corrections_the_same_again() -> None:
+    edited = Form(kind="edited", edit="console", edit_hash="e", edit_key_id="k")
+    for form, label in ((RECEIVED, ""), (FORM, ", de-identified (reading)"), (edited, ", edited (console)")):
+        assert corrected(form, "c").label == f"corrected{label}"
+        assert corrected(corrected(form, "c"), "") == form
+    assert corrected(RECEIVED, "c").kind == "edited"
+
+
+def test_an_instance_keeps_its_uid_unless_a_profile_or_an_edit_makes_a_new_one() -> None:
+    keeps = (RECEIVED, corrected(RECEIVED, "c"), Form(kind="edited", edit="console", edit_hash="e"))
+    assert all(form.keeps_uids for form in keeps)
+    assert not any(form.keeps_uids for form in (FORM, replace(keeps[2], edit_key_id="k"), corrected(FORM, "c")))
 
 
 @pytest.mark.parametrize("outcome", [Done(outcome="routed"), Next("send"), Later("away"), Held("no", "policy")])

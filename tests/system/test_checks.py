@@ -89,6 +89,33 @@ def test_a_part_waits_by_its_check_is_named_without_its_value_and_goes_when_the_
     assert hashes(site.archive.files()) == hashes(files[1:])
 
 
+def test_a_person_corrects_what_a_check_stopped_and_the_archive_gets_the_new_value_and_nothing_else_new(
+    site: Site, tmp_path: Path
+) -> None:
+    files, before = ct_study(tmp_path, 3), set(site.archive.files())
+    for file in files:
+        ds = dcmread(file)
+        ds.PatientID = "WRONG"
+        ds.save_as(file)
+    site.relay.send(files)
+    site.relay.comes_to_rest()
+    (letter,) = [it for it in site.letters() if "does not fit its pattern in 3" in it["reason"]]
+    words = ("dead", "replay", letter["id"], "--set", "PatientID=47114711")
+    assert "changes PatientID in 3 of 3" in site.relay.run(*words, "--dry-run", "--json").stdout
+    assert site.relay.run(*words, "--why", "mistyped at the console").returncode == 0
+    site.relay.comes_to_rest()
+    originals = {ds.SOPInstanceUID: ds for ds in map(dcmread, files)}
+    arrived = [dcmread(file) for file in site.archive.files() if file not in before]
+    assert {ds.SOPInstanceUID for ds in arrived} == originals.keys()
+    for ds in arrived:
+        assert ds.PatientID == "47114711"
+        ds.PatientID = "WRONG"
+        assert ds == originals[ds.SOPInstanceUID]
+    story = site.relay.run("show", letter["id"]).stdout
+    assert all(text in story for text in ("PatientID: mistyped at the console", "archive (corrected)"))
+    assert not any("47114711" in text for text in (story, site.relay.log, *site.relay.metrics().values()))
+
+
 def test_a_part_goes_on_with_a_warning_that_is_counted_and_told(site: Site, tmp_path: Path) -> None:
     files = ct_study(tmp_path, 1)
     site.relay.send(files)

@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import zlib
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from consumers.anonymizer.files import Rendered, Withheld
+from consumers.anonymizer.files import Rendered, Withheld, render
+from consumers.anonymizer.recipe import Recipe
+from shared.config.rewriting import Edit
 from shared.errors import DataSetError, StorageError
 from shared.forms import ENGINE_VERSION
-from tests.consumers.anonymizer.inputs import CT, instance, rendered, rules, wheel_file, write_file
+from tests.consumers.anonymizer.inputs import CT, KEY, instance, rendered, rules, wheel_file, write_file
 
 OPEN = {"ultrasound": "send", "secondary_capture": "send", "visible_light": "send", "waveform": "send"}
 
@@ -220,6 +223,21 @@ def dciodvfy() -> str | None:
 def test_the_output_has_no_fault_that_the_input_had_not(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
     path = tmp_path / "out.dcm"
     path.write_bytes(rendered(wheel_file(name), rules(*options, objects=OPEN))[1])
+    assert faults(path) - faults(wheel_file(name)) == set()
+
+
+@pytest.mark.skipif(dciodvfy() is None, reason="dicom3tools are not installed")
+@pytest.mark.parametrize("name", [CT, "MR_small.dcm", "JPEG2000.dcm", "SC_rgb_jpeg_dcmtk.dcm"])
+def test_an_edited_file_has_no_fault_that_it_had_not(tmp_path: Path, name: str) -> None:
+    content = {
+        "set": {"StudyDescription": "Tórax", "AccessionNumber": "HX1", "PatientID": "4711"},
+        "remove": ["PatientComments"],
+        "original_attributes": True,
+    }
+    recipe = Recipe(edit=Edit.model_validate(content), edit_name="e", uid_key=KEY, at=datetime(2026, 3, 4, tzinfo=UTC))
+    path, out = tmp_path / "out.dcm", BytesIO()
+    assert isinstance(render(wheel_file(name), recipe, write=out.write), Rendered)
+    path.write_bytes(out.getvalue())
     assert faults(path) - faults(wheel_file(name)) == set()
 
 

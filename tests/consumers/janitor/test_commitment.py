@@ -21,6 +21,7 @@ from producers.ingress.committing import Committing as IngressCommitting
 from producers.ingress.parts import OpenParts
 from producers.ingress.storing import Storing
 from shared.dimse import Listener
+from shared.forms import RECEIVED, Form
 from shared.outcomes import Done
 from shared.spool.commitments import active_commitments, received_name, refused_lately
 from shared.spool.parts import read_part
@@ -83,13 +84,13 @@ def serving(relay: Bench) -> Iterator[int]:
         thread.join()
 
 
-def received(relay: Bench, *numbers: int, deliver: bool = True) -> str:
+def received(relay: Bench, *numbers: int, deliver: bool = True, form: Form = RECEIVED) -> str:
     """A part with these instances, noted as an ingress does; delivered to the archive or still on its way."""
     part_id = relay.part(*(data_set(number) for number in numbers))
     part = read_part(relay.spool, part_id)
     assert part is not None
     relay.spool.store.put_new(received_name(part), b"")
-    delivery = relay.delivery(part_id)
+    delivery = relay.delivery(part_id, form=form)
     relay.spool.put_json(f"parts/{part_id}/decision.json", {"deliveries": [{"id": delivery}], "routes": []})
     if deliver:
         delivered(relay, delivery, len(numbers))
@@ -133,6 +134,16 @@ def test_what_is_delivered_is_committed_at_once_under_the_titles_of_the_question
     assert (event, ds.TransactionUID, committed(ds), failed(ds)) == (1, "1.9.1", {uid(1), uid(2)}, {})
     assert modality.callers == ["DCMRELAY"]
     assert not list(active_commitments(relay.spool))
+
+
+@pytest.mark.parametrize("key_id", ["", "k" * 16])
+def test_an_edited_instance_is_committed_when_its_uid_stays(
+    relay: Bench, port: int, modality: Modality, key_id: str
+) -> None:
+    received(relay, 1, form=Form(kind="edited", edit="console", edit_hash="e", edit_key_id=key_id))
+    assert asked(port, request_of("1.9.1", *refs(1))) == 0
+    look(relay, looking(relay))
+    assert [committed(ds) for _, ds in modality.heard] == [{uid(1)}] * (not key_id)
 
 
 def test_nothing_is_said_before_it_is_delivered_and_then_all(relay: Bench, port: int, modality: Modality) -> None:

@@ -12,10 +12,12 @@ import pytest
 from consumers.janitor.sweep import sweep
 from consumers.router.handler import Router
 from consumers.router.standing import candidate_in, delivery_to
+from producers.replay.correct import correct_part, correction_of
+from producers.replay.show import dead_letters
 from shared.errors import SupersededError
 from shared.messages import StudyHandedOver
 from shared.notices.happened import of_happenings
-from shared.outcomes import Done, Outcome
+from shared.outcomes import Done, Held, Outcome
 from shared.spool import states
 from shared.spool.copies import copies
 from shared.spool.deliveries import order_from_json
@@ -329,7 +331,7 @@ def test_a_delivery_has_the_id_that_its_choice_gives_it(hospital: Bench) -> None
     part = routed(hospital)
     choice = candidate_in(pin(hospital))
     assert choice is not None
-    assert delivery_to(part, choice) == at(hospital, part, "archive")
+    assert delivery_to(hospital.spool, part, choice) == at(hospital, part, "archive")
 
 
 class Killed(BaseException):
@@ -415,6 +417,32 @@ def test_each_candidate_gets_the_study_by_its_own_profile(tmp_path: Path) -> Non
     late = it.part(data_set(21))
     look(it, late)
     assert _profile(it, at(it, late, "reading")) == "other"
+
+
+def test_what_a_person_corrected_in_a_part_stays_corrected_when_the_study_is_handed_over(hospital: Bench) -> None:
+    part = hospital.part(data_set())
+    hospital.look(part, lambda _: Held("no route wants it", "policy"))
+    (letter,) = dead_letters(hospital.spool)
+    edit = correction_of(["PatientID=4712"])
+    correct_part(hospital.spool, letter, edit, by="A", why="", config=hospital.config.hash)
+    look(hospital, part)
+    old = at(hospital, part, "archive")
+    assert _label(hospital, old) == "corrected"
+    hospital.spool.deliveries.append(old, replace(state(hospital, old), n=1, stage="send"))  # its rendition is made
+    look(hospital, part)
+    look(hospital, part)
+    new = at(hospital, part, "reading")
+    assert (state(hospital, old).outcome, _label(hospital, new)) == (
+        "handed_over",
+        "corrected",
+    )
+    late = hospital.part(data_set(2))
+    look(hospital, late)
+    assert _label(hospital, at(hospital, late, "reading")) == "as received"
+
+
+def _label(it: Bench, delivery: str) -> str:
+    return order_from_json(it.spool.deliveries.order(delivery) or {}).form.label
 
 
 def _profile(it: Bench, delivery: str) -> str:

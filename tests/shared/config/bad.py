@@ -59,7 +59,10 @@ BAD = [
     ),
     (
         S + 'commitment = { by = "archive" }' + "\n" + D,
-        "source 's' key commitment.by: no route without a profile brings what 's' sends to 'archive'; add one",
+        (
+            "source 's' key commitment.by: no route brings what 's' sends to 'archive' under its SOP Instance UIDs; "
+            "add one without profile, and with correction = true if it has an edit"
+        ),
     ),
     (
         S + 'commitment = { by = "d" }\n' + D + "deidentified_only = true",
