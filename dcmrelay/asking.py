@@ -20,6 +20,9 @@ def explain(
     called: Annotated[str, typer.Option(metavar="AET", help="The AE title that it would call.")] = "",
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address that it would call from.")] = "",
     simulate: Annotated[Path | None, typer.Option(metavar="DIR", help="Who would get these files in a --week?")] = None,
+    values: Annotated[
+        bool, typer.Option("--values", help="Show values that edits change; they may be a patient's.")
+    ] = False,
     week: Annotated[str, typer.Option(metavar="WEEK", help="With --simulate: such as 2026-W52.")] = "",
     config: ConfigFile = None,
     as_json: Json = False,
@@ -35,7 +38,9 @@ def explain(
     else:
         from dcmrelay import explanations
 
-        code = explanations.explain(loaded, what or [], at, source=source, called=called, host=host, json=as_json)
+        code = explanations.explain(
+            loaded, what or [], at, source=source, called=called, host=host, values=values, json=as_json
+        )
     raise typer.Exit(code)
 
 

@@ -1,10 +1,10 @@
 """Where a part would go, when, in which form, and why not elsewhere: what the router decides, in words."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from consumers.router.candidates import Candidates
@@ -12,16 +12,18 @@ from consumers.router.handler import Routing
 from consumers.router.reasons import why_not
 from consumers.router.rules import Passed, Wanted
 from consumers.router.standing import candidates_now
+from dcmrelay.edited import Edited, edits_of
 from dcmrelay.rehearsal import Question, rehearse
 from shared.calendar import hours, next_opening
 from shared.config import Config
 from shared.config.rules import Route
-from shared.forms import hashed_id
+from shared.forms import Form, form_to_json, hashed_id
 from shared.outcomes import Held
 from shared.spool.pins import Choice, Pin
 from shared.spool.spool import Spool
 
 _SHOWN = ("destination", "form", "optional", "waits_until", "why", "excluded")
+Edits = Literal["none", "elements", "values"]
 HELD_FIRST = "nobody gets it before a person released it"
 
 
@@ -36,8 +38,11 @@ class Target:
         waits_until: nothing is sent to it before; None: at once.
         why: for a candidate, why it is its turn.
         excluded: how many of the instances it does not get.
+        of: the form.
         peer: tells whether it is the same peer under another configuration.
         version: tells whether the form is the same under another configuration.
+        edits: what the route's edit changes.
+        uneditable: why it cannot be made in some instances; they would be held.
     """
 
     destination: str
@@ -46,8 +51,11 @@ class Target:
     waits_until: datetime | None
     why: str
     excluded: int
+    of: Form
     peer: str
     version: str
+    edits: tuple[Edited, ...] = ()
+    uneditable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +98,26 @@ class Explanation:
     warned: tuple[str, ...]
 
 
-def explain(config: Config, question: Question, at: datetime, root: Path | None = None) -> Explanation:
-    """Have a part decided at a moment under a configuration, and say why so; arguments as for `rehearse`."""
+def explain(
+    config: Config, question: Question, at: datetime, root: Path | None = None, *, edits: Edits = "none"
+) -> Explanation:
+    """Have a part decided at a moment under a configuration, and say why so.
+
+    Args:
+        config: as for `rehearse`.
+        question: likewise.
+        at: likewise.
+        root: likewise.
+        edits: whether it is looked at what edits change, and with which values.
+    """
     routing, spool = rehearse(config, question, at, root)
     decided = routing.decide()
     held, warned = (decided, ()) if isinstance(decided, Held) else (None, decided["warned"])
     pins = routing.pinned()
     known = {} if isinstance(pins, Held) else pins
     answers = tuple(_answer(routing, spool, it, known.get(it.route.name), held, at) for it in routing.weighed)
+    if edits != "none":
+        answers = tuple(_with_edits(routing, spool, it, values=edits == "values") for it in answers)
     return Explanation(routing=routing, at=at, held=held, answers=answers, warned=tuple(map(_warning, warned)))
 
 
@@ -115,12 +135,17 @@ def facts(explanation: Explanation) -> Iterator[dict[str, Any]]:
             "waits_until": min(filter(None, waits)) if waits and all(waits) else None,
             "why_not": answer.why_not or None,
             "follows": answer.follows,
-            "targets": [{key: vars(it)[key] for key in _SHOWN} for it in answer.targets],
+            "targets": [_target_facts(it) for it in answer.targets],
             "others": [{"destination": name, "why": why} for name, why in answer.others],
             "held": str(explanation.held.reason) if explanation.held and answer.matched else None,
             "source": part.source,
             "study_instance_uid": part.study_instance_uid,
         }
+
+
+def _target_facts(target: Target) -> dict[str, Any]:
+    edits = {"edits": [it.facts() for it in target.edits], "uneditable": target.uneditable or None}
+    return {**{key: vars(target)[key] for key in _SHOWN}, **edits}
 
 
 def _warning(failed: Mapping[str, Any]) -> str:
@@ -147,6 +172,15 @@ def _answer(
     )
 
 
+def _with_edits(routing: Routing, spool: Spool, answer: Answer, *, values: bool) -> Answer:
+    return replace(answer, targets=tuple(_edited(routing, spool, it, values=values) for it in answer.targets))
+
+
+def _edited(routing: Routing, spool: Spool, target: Target, *, values: bool) -> Target:
+    edits, why = edits_of(routing, spool, target.of, values=values)
+    return replace(target, edits=edits, uneditable=why)
+
+
 def _target(routing: Routing, candidates: Candidates, pin: Pin, choice: Choice, at: datetime) -> Target:
     config = routing.config
     destination = config.destination(choice.destination)
@@ -164,8 +198,9 @@ def _target(routing: Routing, candidates: Candidates, pin: Pin, choice: Choice, 
         waits_until=None if waits is None else waits.astimezone(zone),
         why=pin.why or _duty_of(candidates, choice, at) if choice.one_of else "",
         excluded=len(routing.excluded_from(choice.destination)),
+        of=choice.form,
         peer=choice.identity,
-        version=hashed_id("f", asdict(choice.form)),
+        version=hashed_id("f", form_to_json(choice.form)),
     )
 
 

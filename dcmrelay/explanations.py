@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from dcmrelay import explaining, reading, rehearsal
 from dcmrelay.explaining import Answer, Explanation, Target
-from dcmrelay.output import as_json, check_known, complain, one_line, say
+from dcmrelay.output import as_json, check_known, complain, is_hiding, one_line, say
 from dcmrelay.rehearsal import Question
 from dcmrelay.views import counted
 from shared.config import Config
@@ -27,6 +27,7 @@ def explain(
     source: str = "",
     called: str = "",
     host: str = "",
+    values: bool = False,
     json: bool = False,
 ) -> int:
     """Print where files, or a past study, would go; 1 when a person would be needed, or a file cannot be read.
@@ -38,6 +39,7 @@ def explain(
         source: who would send the files; empty: each source in turn.
         called: AE title that it would call; empty: the first that it may.
         host: address that it would call from; empty: not known.
+        values: show what edits make of values; not with --no-phi.
         json: print JSON.
     """
     check_known("source", source, (it.name for it in config.sources))
@@ -45,7 +47,10 @@ def explain(
     moment = None if at is None else at if at.tzinfo else at.replace(tzinfo=zone)
     sources = [it for it in config.sources if source in ("", it.name)]
     asked, unread = _asked(config, what, moment, sources, called, host)
-    found = [explaining.explain(config, question, when) for question, when in asked]
+    found = [
+        explaining.explain(config, question, when, edits="values" if values and not is_hiding() else "elements")
+        for question, when in asked
+    ]
     if json:
         rows = (row for explanation in found for row in explaining.facts(explanation))
         as_json({"routes": _whoever_sends(rows), "not_read": [one_line(it) for it in unread]})
@@ -127,6 +132,9 @@ def _lines(answer: Answer, count: int, *, is_held: bool) -> Iterator[str]:
     yield f"  route {answer.route.name}: yes{follows}{would}"
     for target in answer.targets:
         yield f"    to {target.destination}, {_how(target, count)}"
+        yield from (f"       {it}" for it in target.edits)
+        if target.uneditable:
+            yield f"       ! would be held: {target.uneditable}"
     for name, why in answer.others:
         yield f"    not to {name}: {why}"
 

@@ -17,7 +17,7 @@ from shared.config.peers import Source
 from shared.errors import DataSetError, PermanentError, StartError, StorageError
 from shared.headers import read_header, read_identity
 from shared.spool.corrections import corrections_of
-from shared.spool.keys import key_id
+from shared.spool.keys import edit_key_id, key_id
 from shared.spool.overlay import Overlay
 from shared.spool.parts import Instance, Manifest, Part, instance_name, new_part_id, open_part, put_manifest, read_part
 from shared.spool.pins import newest_pin, study_pins
@@ -65,8 +65,9 @@ def rehearse(config: Config, question: Question, at: datetime, root: Path | None
         open_part(spool, question.part)
         put_manifest(spool, question.part.id, question.manifest)
     unit = spool.parts.load(question.part.id)
-    corrections = "" if unit is None else corrections_of(unit.facts)
-    return Routing(spool, question.part.id, config.hash, corrections, key=_key_id, read=_read), spool
+    named = corrections_of({} if unit is None else unit.facts)
+    routing = Routing(spool, question.part.id, config.hash, named, key=_key_id, edit_key=_edit_key_id, read=header_of)
+    return routing, spool
 
 
 def study_files(paths: Iterable[Path]) -> tuple[dict[str, list[tuple[Ready, str]]], list[NotSent]]:
@@ -171,7 +172,15 @@ def _key_id(config: Config, profile: str) -> str:
         return UNKNOWN_KEY
 
 
-def _read(path: Path, keywords: Collection[str]) -> Dataset:
+def _edit_key_id(config: Config, edit: str) -> str:
+    try:
+        return edit_key_id(config, edit)
+    except PermanentError:
+        return UNKNOWN_KEY
+
+
+def header_of(path: Path, keywords: Collection[str]) -> Dataset:
+    """As `read_header`, once for each file."""
     return _header(path, tuple(sorted(keywords)))
 
 

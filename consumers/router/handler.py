@@ -271,8 +271,9 @@ class Routing:
         choices = self._choices(want.route, source)
         if isinstance(choices, Held):
             return choices
-        for form in {choice.form for choice in choices}:
-            keep_form(self._spool, self.config, form)
+        if want.route.kind == "new":  # of a prior it was kept with the choice that it follows
+            for form in {choice.form for choice in choices}:
+                keep_form(self._spool, self.config, form)
         urgent = want.route.priority == "urgent"
         divert = divert_of(self._spool, want.route)
         pin = Pin(

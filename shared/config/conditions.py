@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from shared.config.fields import MatchKey, Number, Patterns, RegularExpression, Table, Text
 from shared.config.matching import fits
 from shared.config.regex import found
+from shared.config.values import shown
 from shared.config.windows import parse_days, parse_times
 
 Values = Sequence[str]
@@ -65,7 +66,9 @@ Match = Annotated[dict[MatchKey, Asked], BeforeValidator(flat)]
 
 
 def _one_or_more(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, dict) else value
+    if not isinstance(value, list | tuple | dict):
+        raise ValueError(f'{shown(value)} must be a table or a list of them, such as [{{ Modality = "US" }}]')
+    return (value,) if isinstance(value, dict) else tuple(value)
 
 
 Matches = Annotated[tuple[Match, ...], BeforeValidator(_one_or_more)]

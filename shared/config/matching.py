@@ -27,7 +27,8 @@ def parse_match_key(key: str) -> str:
         if step not in keywords() or not step:
             near = did_you_mean(step, [*RELAY_KEYS, *keywords()])
             ours = ", ".join(RELAY_KEYS)
-            raise ValueError(f"{shown(step)} is neither a key of the relay ({ours}) nor a DICOM keyword{near}")
+            remedy = near or "; write one of them, or a keyword such as Modality"
+            raise ValueError(f"{shown(step)} is neither a key of the relay ({ours}) nor a DICOM keyword{remedy}")
     for step in sequences:
         if vr_of(step) != "SQ":
             raise ValueError(f"{shown(key)}: {step} is not a sequence, so nothing is in it; end the path there")

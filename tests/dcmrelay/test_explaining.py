@@ -184,3 +184,45 @@ def test_a_data_folder_that_is_not_there_is_not_made(tmp_path: Path, run: Comman
     (tmp_path / "dcmrelay.toml").write_text(elsewhere)
     assert run("explain", path, "--source", "ct-1").code == 0
     assert not (tmp_path / "none").exists()
+
+
+EDITS = """
+[edit.console]
+set = { InstitutionName = "Hospital", AccessionNumber = "{AccessionNumber}-{source}" }
+remove = ["PatientComments", { private = "ACME 1.0" }]
+[[route]]
+name = "console"
+match = { source = "mr-1" }
+edit = "console"
+to = ["archive"]
+"""
+
+
+def test_what_an_edit_changes_is_told_element_by_element_and_with_values_only_when_asked(
+    relay: Bench, run: Command
+) -> None:
+    (relay.folder / "dcmrelay.toml").write_text(TEXT + EDITS, encoding="utf-8")
+    path = file(relay, AccessionNumber="A1", PatientComments="CANARY comment")
+    said = run("explain", path, "--source", "mr-1").out
+    assert "to archive, edited (console), at once" in said
+    for line in (
+        "AccessionNumber changes in 1 instances",
+        "InstitutionName comes in 1 instances",
+        "PatientComments goes in 1 instances",
+        "private ACME 1.0 goes, where it is, in 1 instances",
+        "SOPInstanceUID is new in 1 instances",
+    ):
+        assert line in said
+    assert "CANARY" not in said
+    asked = routes(run("explain", path, "--source", "mr-1", "--values", "--json").out)["console"]
+    edits = {it["element"]: (it["old"], it["new"]) for it in asked["targets"][0]["edits"]}
+    assert edits["AccessionNumber"] == ("A1", "A1-mr-1")
+    assert edits["PatientComments"] == ("CANARY comment", None)
+
+
+def test_an_edit_that_cannot_be_made_is_said_before_it_holds_something(relay: Bench, run: Command) -> None:
+    (relay.folder / "dcmrelay.toml").write_text(TEXT + EDITS, encoding="utf-8")
+    said = run("explain", file(relay, AccessionNumber="A" * 15), "--source", "mr-1").out
+    assert "! would be held: " in said
+    assert "AccessionNumber" in said.partition("would be held")[2]
+    assert "AAAA" not in said

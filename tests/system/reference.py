@@ -1,4 +1,4 @@
-"""The reference configuration that other people's checks are written against, and a copy for tests."""
+"""The reference configuration that other people's checks are written against, and a copy of it for a test."""
 
 import os
 import re
@@ -8,8 +8,8 @@ PROJECT = Path(__file__).parents[2]
 REFERENCE = Path(os.environ.get("DCMRELAY_REFERENCE", PROJECT.parent / "shared/reference.toml"))
 
 
-def built_copy(text: str, *, port: int, destinations: dict[str, int]) -> str:
-    """The reference configuration on ports of the test's, not so patient, asking no archive for its list.
+def copy_for_test(text: str, *, port: int, destinations: dict[str, int]) -> str:
+    """The reference configuration on ports of the test's, and not so patient.
 
     Args:
         text: the reference configuration.

@@ -1,4 +1,4 @@
-"""The reference configuration, and the relay that runs with what of it is built, with DCMTK's tools as peers."""
+"""The reference configuration, and a relay that runs with it, with DCMTK's tools as peers: the four scenarios."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from pydicom import dcmread
 from tests.peers import StoreScp, store_scp
 from tests.support import eventually
 from tests.system.images import ct_study, hashes
-from tests.system.reference import REFERENCE, built_copy
+from tests.system.reference import REFERENCE, copy_for_test
 from tests.system.relay import Relay, relay_in
 
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason=f"{REFERENCE} is not there")
@@ -47,7 +47,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory, module_broker: str) -> It
     ):
         services = {"day-reading": day_reading.port, "night-reading": night_reading.port}
         ports = {"archive": archive.port, "research": research.port, **services}
-        text = built_copy(REFERENCE.read_text(encoding="utf-8"), port=relay.port, destinations=ports)
+        text = copy_for_test(REFERENCE.read_text(encoding="utf-8"), port=relay.port, destinations=ports)
         relay.config.write_text(text, encoding="utf-8")
         relay.set_clock(NOON)
         relay.start()

@@ -133,3 +133,12 @@ def test_no_name_in_the_spool_tells_the_patient(hospital: Bench) -> None:
     (patient,) = hospital.spool.store.list(PATIENTS)
     assert "4711" not in patient
     assert len(patient) == 32
+
+
+def test_a_prior_whose_form_cannot_be_made_any_more_waits_for_a_person(hospital: Bench) -> None:
+    sent(hospital, "1.7")
+    hospital.configure(
+        TEXT.replace("[profile.basic]", "[profile.other]").replace('profile = "basic"', 'profile = "other"')
+    )
+    held = state(hospital, prior(hospital))
+    assert (held.status, "profile 'basic' of route 'priors' is gone" in held.reason) == ("held", True)
