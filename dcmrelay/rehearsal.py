@@ -65,8 +65,10 @@ def rehearse(config: Config, question: Question, at: datetime, root: Path | None
         open_part(spool, question.part)
         put_manifest(spool, question.part.id, question.manifest)
     unit = spool.parts.load(question.part.id)
-    named = corrections_of({} if unit is None else unit.facts)
-    routing = Routing(spool, question.part.id, config.hash, named, key=_key_id, edit_key=_edit_key_id, read=header_of)
+    corrections = "" if unit is None else corrections_of(unit.facts)
+    routing = Routing(
+        spool, question.part.id, config.hash, corrections, key=_key_id, edit_key=_edit_key_id, read=header_of
+    )
     return routing, spool
 
 
