@@ -273,7 +273,7 @@ class Watch:
         return states.unfenced(unit.state, stage, now=self._spool.now(), due=due, why=why)
 
     def _asked(self, unit: Unit, why: str) -> State | None:
-        if unit.state.facts.get("asked"):
+        if unit.state.facts.get("person_asked"):
             return None
         return states.asked(
             unit.state, stage_of(self._spool.deliveries.history(unit.id)), now=self._spool.now(), why=why

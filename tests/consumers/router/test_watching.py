@@ -14,6 +14,7 @@ from consumers.router.handler import Router
 from consumers.router.standing import candidate_in, delivery_to
 from producers.replay.correct import correct_part, correction_of
 from producers.replay.show import dead_letters
+from shared.dimse import CommitmentReport
 from shared.errors import SupersededError
 from shared.messages import StudyHandedOver
 from shared.notices.happened import of_happenings
@@ -26,6 +27,7 @@ from shared.spool.parts import is_finished
 from shared.spool.pauses import Pause, put_pause
 from shared.spool.pins import Pin, newest_pin, pinned_profile, study_pins
 from shared.spool.progress import Progress
+from shared.spool.verifications import put_report, transaction_uid
 from shared.work import Claim, Said
 from tests.consumers.bench import RELAY, STUDY, Bench, bench, data_set
 
@@ -265,6 +267,20 @@ def test_a_person_is_asked_with_the_commands_that_help(tmp_path: Path) -> None:
     n = held.n
     look(it, part)
     assert state(it, old).n == n
+
+
+def test_a_person_who_is_asked_and_a_destination_that_is_asked_for_commitment_are_told_apart(tmp_path: Path) -> None:
+    it = bench(tmp_path, TEXT.replace("AS", "always") + 'mode = "ask"\n')
+    part = routed(it)
+    look(it, part)
+    delivery = at(it, part, "archive")
+    answer = CommitmentReport(transaction_uid=transaction_uid(delivery, 1), committed=(), failed={})
+    assert not put_report(it.spool, "archive", answer), "nobody asked it yet"
+    held = state(it, delivery)
+    it.spool.deliveries.append(delivery, states.released(held, now=it.now, by="ann", why=""))
+    record(it, delivery, {"asked": {"1": it.now.isoformat()}})
+    it.spool.deliveries.append(delivery, states.asked(state(it, delivery), "verify", now=it.now, why="again"))
+    assert put_report(it.spool, "archive", answer)
 
 
 def test_when_partial_is_hold_a_person_decides(tmp_path: Path) -> None:
