@@ -9,6 +9,8 @@ from consumers.router.candidates import Candidates, Duty, candidates_of, on_duty
 from dcmrelay.output import as_json, say, table
 from shared.calendar import changes
 from shared.config import Config
+from shared.spool.diverts import divert_in_force
+from shared.spool.spool import Spool
 
 _WEEK = timedelta(days=7)
 _COLUMNS = ("from", "until", "on_duty", "why")
@@ -30,11 +32,22 @@ def duty(config: Config, at: datetime | None, *, week: bool, json: bool) -> bool
     # A week on the clock on the wall, also when that is put meanwhile.
     shifts = {name: list(shifts_of(one_of, begin, begin + _WEEK)) for name, one_of in them.items()}
     shifts = shifts if week else {name: found[:1] for name, found in shifts.items()}
+    if at is None and not week:
+        shifts |= {name: [diverted] for name in shifts if (diverted := _diverted(config, name, moment))}
     if json:
         as_json([{"route": name, **shift} for name, them in shifts.items() for shift in them])
     else:
         _print(shifts, config.relay.timezone)
     return all(shift["on_duty"] for them in shifts.values() for shift in them)
+
+
+def _diverted(config: Config, route: str, now: datetime) -> dict[str, Any] | None:
+    """Whom a person has put on duty, if that is so now."""
+    divert = divert_in_force(Spool(config.relay.data_dir / "spool"), route)
+    if divert is None:
+        return None
+    who = Duty(destination=divert.destination, why=divert.sentence)
+    return _shift(now, divert.until.astimezone(now.tzinfo), who)
 
 
 def shifts_of(candidates: Candidates, begin: datetime, end: datetime) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from shared.spool.runs import Run
 
 _GRACE_SECONDS = 5
 _REQUEST_SECONDS = 5
-_BROKER_SECONDS = 10
+_BROKER_SECONDS = 20
 
 
 def main(config_path: Path) -> int:
@@ -29,13 +29,13 @@ def main(config_path: Path) -> int:
 
 def _work(service: Service) -> None:
     _allow_many_descriptors()
+    publisher = Publisher(service.broker_url(), topology(service.destinations), "ingress")
+    publisher.start()
+    publisher.link.first_try(_BROKER_SECONDS)  # refused is refused; one that is away is waited for, and stores go on
     parts, this_run = OpenParts(), Run(service.spool)
     storing = Storing(service.spool, service.config, parts, this_run.id)
     committing = Committing(service.spool, service.config)
     listener = _listener(service, storing, committing)
-    publisher = Publisher(service.broker_url(), topology(service.destinations), "ingress")
-    publisher.start()
-    publisher.link.first_try(_BROKER_SECONDS)  # refused is refused; one that is away is waited for, and stores go on
     closing = Closing(service.spool, service.config, parts, this_run, service.stopping)
     closing.adopt()
     service.takers += [storing.use, closing.use, committing.use, lambda config: _limit(listener, config.ingress)]

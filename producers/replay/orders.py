@@ -88,7 +88,7 @@ def _missing(site: Site, unit: Unit, order: Order) -> Ordered:
 
 
 def once_more(site: Site, units: Iterable[Unit], *, to: str = "", profile_now: bool = False) -> Iterator[Ordered | str]:
-    """Each delivery of a part once more, whole, or why not.
+    """Each delivery of a part once more, whole, or why not; what moved away only where it went, unless that is named.
 
     Args:
         site: where.
@@ -101,7 +101,7 @@ def once_more(site: Site, units: Iterable[Unit], *, to: str = "", profile_now: b
         if unit.state.outcome == "corrected":
             continue  # that form was wrong; what went on for it is among them
         copies[unit.order["destination"], str(unit.order["form"])].append(unit)
-    wanted = [it for (name, _), it in copies.items() if to in ("", name)]
+    wanted = [it for (name, _), it in copies.items() if name == to or not (to or _has_moved(it))]
     if wanted:
         yield from (_repeated(site, it, profile_now=profile_now) for it in wanted)
         return
@@ -116,14 +116,10 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
         ValueError: the part cannot take them; says why.
         StorageError: the disk refused; nothing was ordered.
     """
-    part, unit = part_of(site.spool, part_id), site.spool.parts.load(part_id)
-    if unit is None:
-        raise ValueError("it is still being received")
-    known = ordered_of(unit.facts)
-    new = [it for it in orders if not _is_known(site, unit, known.get(it.order.id), it)]
+    part, unit = part_of(site.spool, part_id), _closed(site.spool, part_id)
+    new = _new(site, unit, orders)
     if not new:
         return None
-    _check_free(site.spool, unit, new)
     for it in new:
         profile = site.config.profile(it.order.form.profile)
         if it.order.form.kind == "deidentified" and profile is not None:
@@ -141,6 +137,16 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
     return ring
 
 
+def check_may_be_given(site: Site, part_id: str, orders: Iterable[Ordered]) -> None:
+    """Asked before something else is done for it.
+
+    Raises:
+        ValueError: the part cannot take these orders now, as `give` would say.
+    """
+    part_of(site.spool, part_id)
+    _new(site, _closed(site.spool, part_id), orders)
+
+
 def part_of(spool: Spool, part_id: str) -> Part:
     """A part whose images are there.
 
@@ -153,6 +159,22 @@ def part_of(spool: Spool, part_id: str) -> Part:
     return part
 
 
+def _closed(spool: Spool, part_id: str) -> Unit:
+    unit = spool.parts.load(part_id)
+    if unit is None:
+        raise ValueError("it is still being received")
+    return unit
+
+
+def _new(site: Site, part: Unit, orders: Iterable[Ordered]) -> list[Ordered]:
+    """Those of the orders that were not given before."""
+    known = ordered_of(part.facts)
+    new = [it for it in orders if not _is_known(site, part, known.get(it.order.id), it)]
+    if new:
+        _check_free(site.spool, part, new)
+    return new
+
+
 def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
     profile = profile_towards(order, to, site.config) if to else order.form.profile
     if profile_now or (order.form.kind == "deidentified" and profile != order.form.profile):
@@ -161,6 +183,12 @@ def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
     if to:
         order = readdressed(order, to, part=part_of(site.spool, order.part), config=site.config)
     return order
+
+
+def _has_moved(copies: list[Unit]) -> bool:
+    """Whether another destination, or the same in another form, was given what these were to bring."""
+    newest = max(copies, key=lambda unit: unit.order.get("again", 0))
+    return newest.state.outcome in ("handed_over", "redirected", "replaced")
 
 
 def _repeated(site: Site, copies: list[Unit], *, profile_now: bool) -> Ordered | str:

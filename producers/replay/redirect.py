@@ -6,13 +6,14 @@ from datetime import datetime
 from functools import reduce
 
 from producers.replay.correct import corrections_for
-from producers.replay.orders import Site, corrected_successor, give, part_of, successor
+from producers.replay.orders import Site, check_may_be_given, corrected_successor, give, part_of, successor
 from producers.replay.pinning import move_pins
 from producers.replay.ring import put
-from producers.replay.show import unbrought
+from producers.replay.show import instances_of, unbrought
 from shared.config.rewriting import Edit
 from shared.messages import Ring
 from shared.spool import states
+from shared.spool.copies import PartialCopy, put_copy
 from shared.spool.corrections import keep_corrections
 from shared.spool.deliveries import Ordered, marker, order_from_json
 from shared.spool.spool import Spool
@@ -75,6 +76,7 @@ def carried_out(
     part, orders = str(going[0].unit.order["part"]), _merged([step.ordered for step in going if step.ordered])
     try:
         if way.whole:
+            check_may_be_given(site, part, orders)
             _move_pins(site, part, going)
         if way.correction is not None:
             for step in going:
@@ -119,6 +121,8 @@ def _both(one: Ordered, other: Ordered) -> Ordered:
 
 def _ended(site: Site, step: Step, way: Way) -> Step:
     unit, now = step.unit, site.spool.now()
+    if step.ordered is not None and way.whole and way.to:
+        _note_copy(site, unit, way.to)
     if step.ordered is None or unit.state.status == "final":
         return step
     if unit.state.status == "working":
@@ -130,6 +134,26 @@ def _ended(site: Site, step: Step, way: Way) -> Step:
         return replace(step, refused="somebody else let it go on at the same moment; both go on")
     site.spool.store.delete(marker(unit.id))
     return step
+
+
+def _note_copy(site: Site, unit: Unit, to: str) -> None:
+    """For people: what the old destination has of a study that another one is given whole."""
+    delivered, count = len(unit.facts.get("delivered", ())), instances_of(site.spool, unit)
+    if delivered:
+        put_copy(
+            site.spool,
+            PartialCopy(
+                delivery=unit.id,
+                part=str(unit.order["part"]),
+                route=str(unit.order["route"]),
+                destination=str(unit.order["destination"]),
+                to=to,
+                at=site.spool.now(),
+                delivered=delivered,
+                in_doubt=len(unit.facts.get("unanswered", {}).keys() - unit.facts["delivered"].keys()),
+                instances=count,
+            ),
+        )
 
 
 def load_delivery(spool: Spool, delivery: str) -> Unit:

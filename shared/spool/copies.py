@@ -1,4 +1,4 @@
-"""Copies in part: what a service still has of a study that another one was given, until its people discard it.
+"""Copies: what a service still has of a study that another one was given whole, until its people discard it.
 
 copies/<delivery id>.json    made before the delivery to the old service ends; kept for a while, for `status`
 """

@@ -12,14 +12,14 @@ from pathlib import Path
 from tests.campaign.network import network
 from tests.campaign.report import table
 from tests.campaign.site import campaign_broker
-from tests.campaign.trials import MANY, Row, trial
+from tests.campaign.trials import MANY, Row, commit, trial
 
 DEFAULT = Path("var/campaign.jsonl")
 # What the whole campaign shall hold, in trials of each kind; a run takes the kind that is furthest behind.
 WANTED = {
-    "kills": 18, "all-at-once": 3, "syscalls": 8, "bystanders": 2, "broker-killed": 2, "broker-erased": 3,
-    "connections": 2, "queues": 2, "queues-full": 2, "alarms": 2, "disk-full": 2, "destinations": 2, "clock": 2,
-    "zombies": 2, "network": 3, "power": 5, "power-control": 1, "power-cut": 2, "up": 2, "long-send": 0,
+    "kills": 17, "all-at-once": 3, "syscalls": 8, "bystanders": 2, "broker-killed": 2, "broker-erased": 3,
+    "connections": 2, "queues": 1, "queues-full": 2, "alarms": 2, "disk-full": 2, "destinations": 2, "clock": 1,
+    "zombies": 2, "network": 2, "power": 5, "power-control": 1, "power-cut": 1, "up": 1, "long-send": 0,
 }  # fmt: skip
 
 
@@ -41,14 +41,15 @@ def main() -> int:
     asked = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what a trial has mounted and started ends with it
     if asked.command == "report":
-        print(table(rows_of(asked.results)))
+        print(table(row for row in rows_of(asked.results) if asked.commit in ("", row["commit"])))
         return 0
     asked.results.parent.mkdir(parents=True, exist_ok=True)
     until, bad, tried = time.monotonic() + asked.minutes * 60, 0, Counter[str]()
+    ours = commit()
     kinds = asked.kinds.split(",") if asked.kinds else list(WANTED)
     with network() as host, campaign_broker() as broker:
         while time.monotonic() < until:
-            done = Counter(row["kind"] for row in rows_of(asked.results) if "failed" not in row)
+            done = Counter(it["kind"] for it in rows_of(asked.results) if "failed" not in it and it["commit"] == ours)
             wanted = {kind: asked.trials or WANTED[kind] for kind in kinds}
             left = [kind for kind in kinds if done[kind] < wanted[kind]]
             if not left:
@@ -90,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     run.add_argument("--seed", type=int, default=0)
     report = commands.add_parser("report")
     report.add_argument("results", type=Path)
+    report.add_argument("--commit", default="", help="only trials of this one, as `git describe --always` names it")
     return parser.parse_args()
 
 

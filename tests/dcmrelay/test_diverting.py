@@ -37,6 +37,8 @@ def test_a_divert_is_recorded_and_shown_until_it_is_ended(relay: Prepared, comma
     status = command("status").out
     assert "outside: reading is on duty until " in status
     assert "`dcmrelay divert outside --end` ends it" in status
+    (shift,) = json.loads(command("duty", "--json").out)
+    assert (shift["on_duty"], shift["why"]) == ("reading", order.sentence)
     assert command("divert", "outside", "--end").out == "outside: the calendars decide again\n"
     assert divert_in_force(relay.spool, "outside") is None
     assert "outside: archive is on duty (" in command("status").out

@@ -146,6 +146,38 @@ def test_what_another_source_sends_of_the_study_goes_along(hospital: Hospital) -
     assert hospital.went(hospital.sent(source="mr-1")) == ["reading"]
 
 
+def test_what_the_old_destination_has_is_listed_until_its_people_discard_it(hospital: Hospital) -> None:
+    (first,) = hospital.deliveries(hospital.sent())
+    hospital.relay.progress(first.id, {"delivered": {"0": "0000"}})
+    hospital.relay.settle(first.id, Done(outcome="delivered"))
+    _, letter = hospital.letter()
+    hospital.redirect(letter)
+    said = hospital.command("status").out
+    assert "archive has 1 of 1 instances of a study that reading was given; tell it to discard them" in said
+
+
+def test_a_study_that_moved_is_sent_again_only_where_it_went(hospital: Hospital) -> None:
+    part, letter = hospital.letter()
+    hospital.redirect(letter)
+    _, new = hospital.deliveries(part)
+    hospital.relay.settle(new.id, Done(outcome="delivered"))
+    assert hospital.command("resend", part).code == 0
+    hospital.route()
+    assert hospital.went(part) == ["archive", "reading", "reading"]
+    assert hospital.command("resend", part, "--to", "archive").code == 0
+    hospital.route()
+    assert hospital.went(part) == ["archive", "reading", "reading", "archive"]
+
+
+def test_a_redirect_that_is_refused_moves_no_pin(hospital: Hospital) -> None:
+    hospital.configure(TEXT.replace("CHOICE", 'to = ["archive", "reading"]'))
+    archive, _ = hospital.deliveries(hospital.sent())
+    hospital.relay.held(archive.id, "gave up", "unreachable")
+    said = hospital.command("dead", "redirect", archive.id, "--to", "reading", "--whole-study")
+    assert (said.code, "reading has a delivery of its own of this part" in said.err) == (1, True)
+    assert hospital.went(hospital.sent()) == ["archive", "reading"]
+
+
 def test_without_whole_study_later_parts_stay(hospital: Hospital) -> None:
     _, letter = hospital.letter()
     assert hospital.command("dead", "redirect", letter, "--to", "reading").code == 0

@@ -99,6 +99,7 @@ def run(world: World, kills: int) -> None:
     raise AssertionError(f"not quiet after {TURNS_AT_MOST} turns: {world.unfinished()}")
 
 
+@pytest.mark.timeout(1800)
 def test_no_study_is_whole_at_two_services_and_nothing_is_lost(
     new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,7 @@ def test_a_start_is_refused_in_one_line(
     before = sorted(tmp_path.rglob("parts/*"))
     started = [relay.begin(command) for command in ("up", "ingress")]
     for program in started:
-        out, err = program.communicate(timeout=60)
+        out, err = program.communicate(timeout=90)
         told = [line for line in err.splitlines() if line.startswith("dcmrelay") or str(relay.config) in line]
         assert (program.returncode, len(told)) == (code, 1), err
         assert words in told[0]
