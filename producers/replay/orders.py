@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from producers.replay.allowed import by_profile_now, profile_towards, readdressed
+from producers.replay.allowed import by_profile_now, form_towards, profile_towards, readdressed
 from producers.replay.correct import corrections_for, effect_of
 from producers.replay.ring import put
 from producers.replay.show import brought_by, instances_of, unbrought
@@ -20,9 +20,9 @@ from shared.messages import Ring
 from shared.spool import states
 from shared.spool.corrections import corrections_name
 from shared.spool.deliveries import Order, Ordered, order_from_json, ordered_of, ordered_to_json
-from shared.spool.keys import key_id
+from shared.spool.keys import edit_key_id, key_id
 from shared.spool.parts import Part, read_part
-from shared.spool.pins import keep_profile
+from shared.spool.pins import keep_edit, keep_profile
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
@@ -124,6 +124,9 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
         profile = site.config.profile(it.order.form.profile)
         if it.order.form.kind == "deidentified" and profile is not None:
             keep_profile(site.spool, profile)
+        edit = site.config.edits.get(it.order.form.edit)
+        if edit is not None and edit.hash == it.order.form.edit_hash:
+            keep_edit(site.spool, edit)
     # A sweep finds the part by its marker; without a new record it is only noted once more as finished.
     site.spool.store.put_new(part.marker, b"")
     contents = {it.order.id: ordered_to_json(it) for it in new}
@@ -181,6 +184,8 @@ def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
         form = by_profile_now(order.form, site.config, lambda name: _key_id(site.config, name), profile)
         order = replace(order, form=form)
     if to:
+        form = form_towards(order, to, site.config, lambda name: _edit_key_id(site.config, name))
+        order = replace(order, form=form)
         order = readdressed(order, to, part=part_of(site.spool, order.part), config=site.config)
     return order
 
@@ -248,5 +253,12 @@ def _check_free(spool: Spool, unit: Unit, new: list[Ordered]) -> None:
 def _key_id(config: Config, profile: str) -> str:
     try:
         return key_id(config, profile)
+    except PermanentError as error:
+        raise ValueError(error.reason) from None
+
+
+def _edit_key_id(config: Config, edit: str) -> str:
+    try:
+        return edit_key_id(config, edit)
     except PermanentError as error:
         raise ValueError(error.reason) from None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.replay.allowed import by_profile_now, profile_towards, readdressed
+from producers.replay.allowed import by_profile_now, form_towards, profile_towards, readdressed
 from shared.config import Config, parse
 from shared.forms import ENGINE_VERSION, RECEIVED, Form
 from shared.spool.deliveries import Order
@@ -147,3 +147,41 @@ def test_another_candidate_of_its_route_gets_it_by_its_own_profile(tmp_path: Pat
     config = parse(TEXT.replace('to = ["day", "night"]', one_of), tmp_path)
     at_day = replace(order(reading(config)), destination="day", route="outside")
     assert profile_towards(at_day, to, config) == profile
+
+
+EDITS = """
+[edit.one]
+set = { InstitutionName = "One" }
+[edit.other]
+set = { InstitutionName = "Other" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "edit", "correction", "kind", "key"),
+    [
+        ("night", ', edit = "other"', False, "edited", "other"),
+        ("night", ', edit = "other"', True, "edited", ""),
+        ("night", "", False, "received", ""),
+        ("day", ', edit = "other"', False, "edited", "one"),
+    ],
+)
+def test_another_candidate_of_its_route_gets_it_with_its_own_edit(
+    tmp_path: Path, to: str, edit: str, correction: bool, kind: str, key: str
+) -> None:
+    route = f"""
+[[route]]
+name = "outside"
+match = {{ source = "ct-1" }}
+correction = {str(correction).lower()}
+one_of = [{{ destination = "day", edit = "one" }}, {{ destination = "night"{edit} }}]
+"""
+    text = TEXT.replace(', "deidentified_only = true"', "").replace("deidentified_only = true", "")
+    start, end = text.index('[[route]]\nname = "outside"'), text.index('[[route]]\nname = "science"')
+    config = parse(text[:start] + EDITS + route + text[end:], tmp_path)
+    form = Form(kind="edited", edit="one", edit_hash=config.edits["one"].hash, edit_key_id="" if correction else "one")
+    at_day = replace(order(form), destination="day", route="outside")
+    towards = form_towards(at_day, to, config, str)
+    assert (towards.kind, towards.edit_key_id) == (kind, key)
+    moved = readdressed(replace(at_day, form=towards), to, part=PART, config=config)
+    assert (moved.destination, moved.route, moved.form) == (to, "outside", towards)
