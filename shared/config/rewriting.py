@@ -129,7 +129,9 @@ class Lookup(Table):
 
 
 def _few(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, dict | Replacement) else value
+    if not isinstance(value, list | tuple | dict | Replacement):
+        raise ValueError(f'{shown(value)} must be a table or a list of them, such as {{ regex = "^0+", by = "" }}')
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 class Edit(Table):
