@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -15,7 +14,7 @@ from dcmrelay.running import run_folder
 from shared import metrics, tls
 from shared.config import Config, load
 from shared.errors import ConfigError
-from shared.reload import LOOK_SECONDS, Origin, Watch, check_usable, needs_restart
+from shared.reload import LOOK_SECONDS, Origin, Watch, check_usable, needs_restart, note_of, read_note
 from shared.spool.drafts import storage_error
 
 log = structlog.get_logger()
@@ -34,7 +33,7 @@ class Reload:
         self._started_with, self._config, self._take = config, config, take
         # Empty content was never judged: a change since `config` was loaded is found by the first look.
         self._watch = Watch(Origin(path), b"", judge=self._judge, adopt=self._adopt)
-        self._note = run_folder(config) / "reload.json"
+        self._note = note_of(config)
         self.accepted = run_folder(config) / "accepted.json"
         self._looked_at = 0.0
 
@@ -104,7 +103,7 @@ def problems(config: Config, refused: tuple[str, ...] = ()) -> list[str]:
         config: in force.
         refused: what is wrong with the file at this moment.
     """
-    note = _read(config)
+    note = read_note(config)
     why = refused or note.get("refused", ())
     lines = [f"the configuration file is refused, the one before is in force: {it}" for it in why]
     if lines:
@@ -142,11 +141,3 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".new")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
-
-
-def _read(config: Config) -> dict[str, Any]:
-    try:
-        note: dict[str, Any] = json.loads((run_folder(config) / "reload.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note
