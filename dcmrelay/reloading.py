@@ -13,6 +13,7 @@ from dcmrelay.running import run_folder
 from shared import metrics, tls
 from shared.config import Config
 from shared.reload import LOOK_SECONDS, Origin, Watch, check_usable, needs_restart
+from shared.reload_note import note_of
 from shared.spool.drafts import storage_error
 
 log = structlog.get_logger()
@@ -31,7 +32,7 @@ class Reload:
         self._started_with, self._config, self._take = config, config, take
         # Empty content was never judged: a change since `config` was loaded is found by the first look.
         self._watch = Watch(Origin(path), b"", judge=self._judge, adopt=self._adopt)
-        self._note = run_folder(config) / "reload.json"
+        self._note = note_of(config)
         self.accepted = run_folder(config) / "accepted.json"
         self._looked_at = 0.0
 
