@@ -175,7 +175,7 @@ def try_out(
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
     """What needs a person, first; then each destination; exit 1 when somebody is needed."""
     from dcmrelay import looking
-    from dcmrelay.reloading import load_or_in_force
+    from dcmrelay.in_force import load_or_in_force
 
     loaded, refused = load_or_in_force(find(config))
     raise typer.Exit(looking.status(loaded, refused, json=as_json))
