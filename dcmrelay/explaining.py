@@ -8,8 +8,8 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from consumers.router.candidates import Candidates
-from consumers.router.handler import Routing
 from consumers.router.reasons import why_not
+from consumers.router.routing import Routing
 from consumers.router.rules import Passed, Wanted
 from consumers.router.standing import candidates_now
 from dcmrelay.edited import Edited, edits_of

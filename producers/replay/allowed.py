@@ -44,15 +44,49 @@ def readdressed(order: Order, to: str, *, part: Part, config: Config) -> Order:
     )
 
 
-def profile_towards(order: Order, to: str, config: Config) -> str:
-    """The profile of a delivery that goes on to another destination: its own, or that of the route's other candidate.
+def form_towards(
+    order: Order, to: str, config: Config, key_id: Callable[[str], str], edit_key_id: Callable[[str], str]
+) -> Form:
+    """The form of a delivery that goes on to another candidate of its route, as the route gives that one; else its own.
 
-    A candidate may have a profile of its own. Nothing that was to be de-identified goes without one.
+    What was to be de-identified goes without in no case.
+
+    Args:
+        order: of the delivery.
+        to: name of the destination.
+        config: the configuration in force.
+        key_id: gives the public name of a profile's key.
+        edit_key_id: the same of an edit's.
+
+    Raises:
+        ValueError: a key is missing.
     """
-    route = config.route(order.route)
+    route, form = config.route(order.route), order.form
     if route is None or not {order.destination, to} <= {it.destination for it in route.one_of}:
-        return order.form.profile
-    return route.towards(to).profile or order.form.profile
+        return form
+    theirs = route.towards(to)
+    if theirs.profile is None and form.kind == "deidentified":
+        return form
+    if theirs.profile is not None and theirs.profile != form.profile:
+        source = config.source(order.source)
+        issuer = form.issuer if source is None else source.issuer or ""
+        form = by_profile_now(replace(form, kind="deidentified", issuer=issuer), config, key_id, theirs.profile)
+    return form if (theirs.edit or "") == form.edit else _edited(form, theirs, config, edit_key_id)
+
+
+def _edited(form: Form, route: Route, config: Config, edit_key_id: Callable[[str], str]) -> Form:
+    """A form with the edit of another candidate, or without any."""
+    if route.edit is None:
+        is_plain = form.kind == "edited" and not form.corrections
+        return replace(form, kind="received" if is_plain else form.kind, edit="", edit_hash="", edit_key_id="")
+    keeps = route.correction or form.kind == "deidentified"
+    return replace(
+        form,
+        kind="edited" if form.kind == "received" else form.kind,
+        edit=route.edit,
+        edit_hash=config.edits[route.edit].hash,
+        edit_key_id="" if keeps else edit_key_id(route.edit),
+    )
 
 
 def by_profile_now(form: Form, config: Config, key_id: Callable[[str], str], name: str = "") -> Form:
@@ -77,7 +111,7 @@ def by_profile_now(form: Form, config: Config, key_id: Callable[[str], str], nam
 def _route(form: Form, to: str, part: Part, config: Config) -> Route:
     routes = [it for it in config.routes if to in it.destinations and _is_open_to(it, part)]
     if not routes:
-        raise ValueError(f"no route of source '{part.source}' names '{to}'; add one, and restart the workers")
+        raise ValueError(f"no route of source '{part.source}' names '{to}'; add one")
     routes = [it.towards(to) for it in routes]
     same = [it for it in routes if (it.edit or "", it.profile or "") == (form.edit, form.profile)]
     if not same:

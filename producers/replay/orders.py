@@ -5,10 +5,11 @@ killed in between, the sweep goes on with it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
-from producers.replay.allowed import by_profile_now, profile_towards, readdressed
+from producers.replay.allowed import by_profile_now, form_towards, readdressed
 from producers.replay.correct import corrections_for, effect_of
 from producers.replay.ring import put
 from producers.replay.show import brought_by, instances_of, unbrought
@@ -20,9 +21,9 @@ from shared.messages import Ring
 from shared.spool import states
 from shared.spool.corrections import corrections_name
 from shared.spool.deliveries import Order, Ordered, order_from_json, ordered_of, ordered_to_json
-from shared.spool.keys import key_id
+from shared.spool.keys import edit_key_id, key_id
 from shared.spool.parts import Part, read_part
-from shared.spool.pins import keep_profile
+from shared.spool.pins import keep_edit, keep_profile
 from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
@@ -124,6 +125,8 @@ def give(site: Site, part_id: str, orders: Iterable[Ordered]) -> Ring | None:
         profile = site.config.profile(it.order.form.profile)
         if it.order.form.kind == "deidentified" and profile is not None:
             keep_profile(site.spool, profile)
+        if (edit := site.config.edits.get(it.order.form.edit)) is not None:
+            keep_edit(site.spool, edit)
     # A sweep finds the part by its marker; without a new record it is only noted once more as finished.
     site.spool.store.put_new(part.marker, b"")
     contents = {it.order.id: ordered_to_json(it) for it in new}
@@ -176,11 +179,11 @@ def _new(site: Site, part: Unit, orders: Iterable[Ordered]) -> list[Ordered]:
 
 
 def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
-    profile = profile_towards(order, to, site.config) if to else order.form.profile
-    if profile_now or (order.form.kind == "deidentified" and profile != order.form.profile):
-        form = by_profile_now(order.form, site.config, lambda name: _key_id(site.config, name), profile)
-        order = replace(order, form=form)
+    keys = partial(_key_id, key_id, site.config), partial(_key_id, edit_key_id, site.config)
+    if profile_now:
+        order = replace(order, form=by_profile_now(order.form, site.config, keys[0]))
     if to:
+        order = replace(order, form=form_towards(order, to, site.config, *keys))
         order = readdressed(order, to, part=part_of(site.spool, order.part), config=site.config)
     return order
 
@@ -245,8 +248,8 @@ def _check_free(spool: Spool, unit: Unit, new: list[Ordered]) -> None:
             raise ValueError(f"{it.order.destination} has a delivery of its own of this part, {it.order.id[:10]}")
 
 
-def _key_id(config: Config, profile: str) -> str:
+def _key_id(ask: Callable[[Config, str], str], config: Config, name: str) -> str:
     try:
-        return key_id(config, profile)
+        return ask(config, name)
     except PermanentError as error:
         raise ValueError(error.reason) from None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.replay.allowed import by_profile_now, profile_towards, readdressed
+from producers.replay.allowed import by_profile_now, form_towards, readdressed
 from shared.config import Config, parse
 from shared.forms import ENGINE_VERSION, RECEIVED, Form
 from shared.spool.deliveries import Order
@@ -141,9 +141,54 @@ def test_without_its_profile_there_is_no_newer_form(config: Config, form: Form) 
         by_profile_now(form, config, lambda _: "k")
 
 
-@pytest.mark.parametrize(("to", "profile"), [("night", "research"), ("day", "reading"), ("research", "reading")])
-def test_another_candidate_of_its_route_gets_it_by_its_own_profile(tmp_path: Path, to: str, profile: str) -> None:
-    one_of = 'one_of = [{ destination = "day" }, { destination = "night", profile = "research" }]'
-    config = parse(TEXT.replace('to = ["day", "night"]', one_of), tmp_path)
+TWO = """
+one_of = [
+  { destination = "day" },
+  { destination = "night", profile = "research", edit = "theirs" },
+  { destination = "research" },
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "profile", "edit"),
+    [("night", "research", "theirs"), ("day", "reading", ""), ("research", "reading", ""), ("archive", "reading", "")],
+)
+def test_another_candidate_of_its_route_gets_it_by_its_own_profile_and_edit(
+    tmp_path: Path, to: str, profile: str, edit: str
+) -> None:
+    text = TEXT.replace('to = ["day", "night"]', TWO) + '[edit.theirs.set]\nInstitutionName = "HX"\n'
+    config = parse(text, tmp_path)
     at_day = replace(order(reading(config)), destination="day", route="outside")
-    assert profile_towards(at_day, to, config) == profile
+    form = form_towards(at_day, to, config, lambda _: "k", lambda _: "e")
+    assert (form.kind, form.profile, form.edit, form.edit_key_id) == ("deidentified", profile, edit, "")
+    assert form.edit_hash == (config.edits["theirs"].hash if edit else "")
+    if edit:
+        assert readdressed(replace(at_day, form=form), to, part=PART, config=config).destination == to
+        back = form_towards(replace(at_day, destination=to, form=form), "day", config, lambda _: "k", lambda _: "e")
+        assert back.edit == ""
+
+
+@pytest.mark.parametrize(
+    ("of_day", "of_night", "kind"),
+    [
+        ("", 'edit = "theirs"', "edited"),
+        ('edit = "theirs"', "", "received"),
+        ("", 'profile = "reading"', "deidentified"),
+        ('profile = "reading"', "", "deidentified"),
+    ],
+)
+def test_nothing_that_was_to_be_de_identified_goes_to_another_candidate_without(
+    tmp_path: Path, of_day: str, of_night: str, kind: str
+) -> None:
+    them = ", ".join(
+        "{ " + ", ".join(filter(None, (f'destination = "{name}"', more))) + " }"
+        for name, more in (("archive", of_day), ("backup", of_night))
+    )
+    text = TEXT.replace('to = ["archive"]\noptional = ["backup"]', f"one_of = [{them}]")
+    config = parse(text + '[edit.theirs.set]\nInstitutionName = "HX"\n', tmp_path)
+    form = {"": RECEIVED, 'profile = "reading"': reading(config)}.get(of_day)
+    form = form or Form(kind="edited", edit="theirs", edit_hash=config.edits["theirs"].hash, edit_key_id="e")
+    found = form_towards(order(form), "backup", config, lambda _: "k", lambda _: "e")
+    assert found.kind == kind
+    assert found.edit_key_id == ("e" if kind == "edited" else "")
