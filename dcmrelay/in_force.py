@@ -1,13 +1,11 @@
 """Which configuration a relay under `up` goes by, for commands: the file's, or the one before while it is refused."""
 
-import json
 import tomllib
 from pathlib import Path
-from typing import Any
 
-from dcmrelay.running import run_folder
 from shared.config import Config, load
 from shared.errors import ConfigError
+from shared.reload_note import read_note
 
 
 def problems(config: Config, refused: tuple[str, ...] = ()) -> list[str]:
@@ -17,7 +15,7 @@ def problems(config: Config, refused: tuple[str, ...] = ()) -> list[str]:
         config: in force.
         refused: what is wrong with the file at this moment.
     """
-    note = _read(config)
+    note = read_note(config)
     why = refused or note.get("refused", ())
     lines = [f"the configuration file is refused, the one before is in force: {it}" for it in why]
     if lines:
@@ -48,11 +46,3 @@ def _data_dir(path: Path) -> Path:
     except (OSError, ValueError, KeyError, TypeError):
         found = None
     return path.absolute().parent / (found if isinstance(found, str) else "var")
-
-
-def _read(config: Config) -> dict[str, Any]:
-    try:
-        note: dict[str, Any] = json.loads((run_folder(config) / "reload.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note

@@ -12,7 +12,8 @@ import structlog
 from dcmrelay.running import run_folder
 from shared import metrics, tls
 from shared.config import Config
-from shared.reload import LOOK_SECONDS, Origin, Watch, check_usable, needs_restart, note_of
+from shared.reload import LOOK_SECONDS, Origin, Watch, check_usable, needs_restart
+from shared.reload_note import note_of
 from shared.spool.drafts import storage_error
 
 log = structlog.get_logger()

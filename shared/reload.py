@@ -5,11 +5,9 @@ same. Looked at by content: a file that still changes while it is looked at is l
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -48,20 +46,6 @@ class Origin:
             ConfigError: every problem.
         """
         return read(content, self._path) if self._accepted is None else Config.from_snapshot(content)
-
-
-def note_of(config: Config) -> Path:
-    """Where `up` says what of the configuration file is not in force."""
-    return config.relay.data_dir / "run/reload.json"
-
-
-def read_note(config: Config) -> dict[str, Any]:
-    """What `up` noted: `refused` and `needs_restart`; nothing when it does not run."""
-    try:
-        note: dict[str, Any] = json.loads(note_of(config).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note
 
 
 def check_usable(config: Config, before: Config) -> None:

@@ -17,7 +17,7 @@ from shared.notices.rules import Notice, end_of, mark, notice_of
 from shared.notices.sending import Message
 from shared.notices.told import ToldBy, told_of
 from shared.notices.troubles import Trouble
-from shared.reload import read_note
+from shared.reload_note import read_note
 from shared.service import Service
 from shared.spool.spool import Spool
 from shared.spool.states import State

@@ -19,7 +19,7 @@ from shared.notices.happened import note
 from shared.notices.sending import Message
 from shared.notices.told import failures
 from shared.outcomes import Later
-from shared.reload import note_of, read_note
+from shared.reload_note import note_of, read_note
 from shared.spool.pauses import Pause, put_pause
 from tests.dcmrelay.relays import NOW, Prepared, prepared
 
