@@ -8,10 +8,12 @@ from typing import Any
 from consumers.router.routing import Routing
 from dcmrelay.rehearsal import header_of
 from shared.config.rewriting import Edit
+from shared.editing.corrected import corrected_header, facts_for
 from shared.editing.diff import Change, changes
 from shared.editing.engine import edited_header, keywords_in
 from shared.errors import DataSetError
 from shared.forms import Form
+from shared.spool.corrections import read_corrections
 from shared.spool.pins import pinned_edit
 from shared.spool.spool import Spool
 
@@ -58,21 +60,19 @@ def edits_of(routing: Routing, spool: Spool, form: Form, *, values: bool) -> tup
     edit = pinned_edit(spool, form.edit_hash) if form.edit else None
     if edit is None:
         return (), ""
+    corrections = read_corrections(spool, routing.part.id, form.corrections) if form.corrections else None
     found: list[list[Change]] = []
     faults = Counter[str]()
     for instance in routing.manifest.instances:
         try:
-            found.append(_changes(edit, routing, spool, instance.file))
+            before = corrected_header(
+                spool.store.path(instance.file), keywords_in(edit), corrections, routing.part, header_of
+            )
+            found.append(changes(before, edited_header(before, edit, facts_for(routing.part))))
         except DataSetError as error:
             faults[str(error)] += 1
     why = "; ".join(f"{fault} in {count} instances" for fault, count in faults.most_common(3))
     return (*_counted(found, values=values), *_unseen(edit, form, len(routing.manifest.instances))), why
-
-
-def _changes(edit: Edit, routing: Routing, spool: Spool, file: str) -> list[Change]:
-    before = header_of(spool.store.path(file), keywords_in(edit))
-    facts = {"source": routing.part.source, "called": routing.part.called_ae_title}
-    return changes(before, edited_header(before, edit, facts))
 
 
 def _counted(found: Iterable[list[Change]], *, values: bool) -> Iterator[Edited]:

@@ -50,11 +50,14 @@ class Router:
                 return decided
             for route in {order["route"] for order in decided["deliveries"] if order["addendum"]}:
                 note(self._spool, "addendum", f"{claim.id}-{route}", route=route, part=claim.id)
+            claim.check()  # a decision is for good: not by one whose part another held, and a person then corrected
             self._spool.put_json(name, decided)
             decision = self._spool.read_json(name) or decided
             for route in decision["routes"]:
                 metrics.PARTS_ROUTED.labels(route=route).inc()
             count_warnings(decision.get("warned", ()))
+        if corrections_of(decision) != corrections_of(claim.facts):
+            return Held("it was decided while a person corrected it; nothing of it goes uncorrected", "policy")
         due = {id_: datetime.fromisoformat(at) for id_, at in decision.get("due", {}).items()}
         by_router = (
             Ordered(order=order_from_json(content), due=due.get(content["id"])) for content in decision["deliveries"]

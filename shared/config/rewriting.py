@@ -83,7 +83,9 @@ def _rows(file: Path) -> dict[str, str]:
             raise ValueError(f"{file} is larger than 4 MB; shorten it")
         lines = content.decode("utf-8-sig").splitlines()
     except OSError as error:
-        raise ValueError(f"{file} cannot be read ({error.strerror}); name a CSV file, relative to this one") from None
+        raise ValueError(
+            f"{file} cannot be read ({error.strerror}); write the path of a CSV file, relative to this one"
+        ) from None
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8; save it as UTF-8 text") from None
     rows: dict[str, str] = {}
@@ -129,7 +131,11 @@ class Lookup(Table):
 
 
 def _few(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, dict | Replacement) else value
+    if isinstance(value, dict | Replacement):
+        return (value,)
+    if not isinstance(value, list | tuple):
+        raise ValueError(f'{shown(value)} must be a table such as {{ regex = "^CT", by = "CT" }}, or a list of them')
+    return tuple(value)
 
 
 class Edit(Table):

@@ -19,6 +19,7 @@ from producers.replay.correct import correct_part, correction_of
 from producers.replay.orders import Site
 from producers.replay.redirect import Way
 from producers.replay.show import dead_letters
+from shared.errors import SupersededError
 from shared.forms import RECEIVED
 from shared.outcomes import Done, Held, Outcome
 from shared.spool.accounts import accounts_of_delivery, accounts_of_part
@@ -360,6 +361,27 @@ def correct(relay: Bench, spool: Spool) -> None:
             way = Way(correction=edit)
             units = [redirecting.load_delivery(spool, letter.id)]
             redirecting.carried_out(site, redirecting.planned(site, units, way), way)
+
+
+def test_a_router_that_hung_meanwhile_decides_nothing_uncorrected(relay: Bench) -> None:
+    configured(relay, RELAY + ALL)
+    part = relay.part(data_set())
+    hung = relay.claim(part)
+    relay.look(part, lambda _: Held("a bug", "bug"))
+    correct(relay, relay.spool)
+    with pytest.raises(SupersededError):
+        Router(relay.spool).handle(hung)
+    assert deliveries(relay, part) == []
+    routed(relay, part)
+    assert [form_of(relay, it) for it in deliveries(relay, part)] == ["corrected"]
+
+
+def test_what_was_decided_uncorrected_all_the_same_is_held(relay: Bench) -> None:
+    configured(relay, RELAY + ALL)
+    part = stopped(relay, "part")
+    correct(relay, relay.spool)
+    relay.spool.put_json(f"parts/{part}/decision.json", {"config": relay.config.hash, "routes": [], "deliveries": []})
+    assert "nothing of it goes uncorrected" in routed(relay, part).reason
 
 
 @pytest.mark.parametrize("which", ["part", "delivery"])

@@ -62,6 +62,45 @@ def test_a_route_without_a_profile_chooses_the_form_as_received() -> None:
     ]
 
 
+EDITS = """
+[edit.e]
+remove = ["PatientComments"]
+[edit.own]
+remove = ["StationName"]
+[[route]]
+name = "edited"
+edit = "e"
+to = ["archive"]
+one_of = [{ destination = "reading", edit = "own" }]
+"""
+EDITED = [
+    ("", "edited (e)", "key of e"),
+    ("correction = true", "edited (e)", ""),
+    ('profile = "basic"', "edited (e), de-identified (basic)", ""),
+]
+
+
+@pytest.mark.parametrize(("more", "label", "uid_key"), EDITED)
+def test_an_edit_is_pinned_with_its_content_and_the_key_of_its_uids_unless_they_stay_or_a_profile_makes_them(
+    more: str, label: str, uid_key: str
+) -> None:
+    config = parse(RELAY + EDITS.replace('edit = "e"', f'edit = "e"\n{more}', 1), FOLDER)
+    route = config.routes[0]
+    first, own = choices_of(
+        route, config, "HX", lambda it: f"key of {it}", "reading", edit_key_id=lambda it: f"key of {it}"
+    )
+    assert (first.form.label, first.form.edit_hash) == (label, config.edits["e"].hash)
+    assert first.form.edit_key_id == uid_key
+    assert (own.form.edit, own.form.edit_hash) == ("own", config.edits["own"].hash)
+
+
+def test_what_a_person_corrected_in_a_part_is_in_every_form_of_its_deliveries_and_in_no_pin() -> None:
+    pins = {name: pin(name) for name in ("plain", "outside")}
+    labels = {it.form.label for it in orders_of(PART, pins, CONFIG, "CT1", corrections="c")}
+    assert labels == {"corrected", "corrected, de-identified (basic)"}
+    assert {it.form.label for one in pins.values() for it in one.choices} == {"as received", "de-identified (basic)"}
+
+
 def test_a_profile_is_pinned_with_its_content_key_and_engine() -> None:
     assert pin("outside").choices[0].form == Form(
         kind="deidentified",

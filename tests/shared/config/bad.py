@@ -253,7 +253,7 @@ BAD = [
     ),
     (
         '[edit.e]\nlookup = { Modality = { file = "no-such.csv", by = "{Modality}" } }',
-        f"edit 'e' key lookup.Modality: {FOLDER / 'no-such.csv'} cannot be read (No such file or directory); name a CSV file, relative to this one",
+        f"edit 'e' key lookup.Modality: {FOLDER / 'no-such.csv'} cannot be read (No such file or directory); write the path of a CSV file, relative to this one",
     ),
     (
         TO + "correction = true",
