@@ -1,4 +1,4 @@
-"""The commands that only ask what would be: `explain`, `diff`."""
+"""The commands about what would be: `explain`, `diff`, and `init`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -57,3 +57,23 @@ def diff(
     from dcmrelay import differing
 
     raise typer.Exit(differing.diff(load(old), load(new), studies, since=since, json=as_json))
+
+
+def init(
+    ae_title: Annotated[str | None, typer.Option(help="Of the relay.")] = None,
+    listen: Annotated[str | None, typer.Option(metavar="ADDRESS:PORT", help="Where it listens for DICOM.")] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="Such as Europe/Lisbon.")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=AE_TITLE[@ADDRESS]", help="Who may send; as often as needed.")
+    ] = None,
+    destination: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=AE_TITLE@HOST:PORT", help="Who gets it; as often as needed.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write a first configuration, with comments; asks for what is not given."""
+    from dcmrelay.beginning import Wishes, begin
+
+    sources, destinations = tuple(source or ()), tuple(destination or ())
+    wishes = Wishes(ae_title=ae_title, listen=listen, timezone=timezone, sources=sources, destinations=destinations)
+    begin(find(config), wishes)

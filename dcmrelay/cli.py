@@ -33,6 +33,7 @@ app.command()(diverting.divert)
 app.command()(reconciling.reconcile)
 app.command()(asking.explain)
 app.command()(asking.diff)
+app.command()(asking.init)
 
 
 def main() -> None:
@@ -151,17 +152,20 @@ def echo(destination: str, config: ConfigFile = None) -> None:
 @app.command("test")
 def try_out(
     destination: Annotated[str, typer.Argument(metavar="[DESTINATION]", help="Its name.")] = "",
+    source: Annotated[str, typer.Option(metavar="NAME", help="Send an image through the relay as this source.")] = "",
     notify: Annotated[str, typer.Option(metavar="NAME", help="Send a test message through this [[notify]].")] = "",
     no_store: Annotated[bool, typer.Option("--no-store", help="Ask C-ECHO, send no image.")] = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Try the whole way to a destination: TCP, TLS, association, contexts, C-ECHO, an image of nobody."""
-    from dcmrelay import testing
+    """Try the whole way to a destination: TCP, TLS, association, contexts, C-ECHO, an image of nobody; or the relay."""
+    from dcmrelay import testing, trial_way
 
-    if bool(destination) == bool(notify):
-        raise typer.BadParameter("name a destination, or a notifier with --notify")
+    if sum(map(bool, (destination, source, notify))) != 1:
+        raise typer.BadParameter("name a destination, or a source with --source, or a notifier with --notify")
     loaded = load(find(config))
+    if source:
+        raise typer.Exit(testing.report("source", source, trial_way.way(loaded, source), json=as_json))
     if notify:
         raise typer.Exit(testing.try_notifier(loaded, notify, json=as_json))
     raise typer.Exit(testing.try_destination(loaded, destination, store=not no_store, json=as_json))
@@ -171,7 +175,7 @@ def try_out(
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
     """What needs a person, first; then each destination; exit 1 when somebody is needed."""
     from dcmrelay import looking
-    from dcmrelay.reloading import load_or_in_force
+    from dcmrelay.in_force import load_or_in_force
 
     loaded, refused = load_or_in_force(find(config))
     raise typer.Exit(looking.status(loaded, refused, json=as_json))

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumers.router.routing import Routing
-from dcmrelay.rehearsal import header_of
 from shared.config.rewriting import Edit
-from shared.editing.corrected import corrected_header, facts_for
+from shared.editing.corrected import facts_for
 from shared.editing.diff import Change, changes
 from shared.editing.engine import edited_header, keywords_in
 from shared.errors import DataSetError
 from shared.forms import Form
-from shared.spool.corrections import read_corrections
+from shared.spool.parts import Instance
 from shared.spool.pins import pinned_edit
 from shared.spool.spool import Spool
 
@@ -60,19 +59,20 @@ def edits_of(routing: Routing, spool: Spool, form: Form, *, values: bool) -> tup
     edit = pinned_edit(spool, form.edit_hash) if form.edit else None
     if edit is None:
         return (), ""
-    corrections = read_corrections(spool, routing.part.id, form.corrections) if form.corrections else None
     found: list[list[Change]] = []
     faults = Counter[str]()
     for instance in routing.manifest.instances:
         try:
-            before = corrected_header(
-                spool.store.path(instance.file), keywords_in(edit), corrections, routing.part, header_of
-            )
-            found.append(changes(before, edited_header(before, edit, facts_for(routing.part))))
+            found.append(_changes(edit, routing, instance))
         except DataSetError as error:
             faults[str(error)] += 1
     why = "; ".join(f"{fault} in {count} instances" for fault, count in faults.most_common(3))
     return (*_counted(found, values=values), *_unseen(edit, form, len(routing.manifest.instances))), why
+
+
+def _changes(edit: Edit, routing: Routing, instance: Instance) -> list[Change]:
+    before = routing.elements(instance, keywords_in(edit))
+    return changes(before, edited_header(before, edit, facts_for(routing.part)))
 
 
 def _counted(found: Iterable[list[Change]], *, values: bool) -> Iterator[Edited]:

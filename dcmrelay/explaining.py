@@ -17,7 +17,7 @@ from dcmrelay.rehearsal import Question, rehearse
 from shared.calendar import hours, next_opening
 from shared.config import Config
 from shared.config.rules import Route
-from shared.forms import Form, form_to_json, hashed_id
+from shared.forms import Form, corrected, form_to_json, hashed_id
 from shared.outcomes import Held
 from shared.spool.pins import Choice, Pin
 from shared.spool.spool import Spool
@@ -183,6 +183,8 @@ def _edited(routing: Routing, spool: Spool, target: Target, *, values: bool) -> 
 
 def _target(routing: Routing, candidates: Candidates, pin: Pin, choice: Choice, at: datetime) -> Target:
     config = routing.config
+    named = routing.site().corrections
+    form = corrected(choice.form, named) if named else choice.form
     destination = config.destination(choice.destination)
     waits = routing.due_of(pin) if choice.one_of else None
     zone = ZoneInfo(config.relay.timezone)
@@ -193,14 +195,14 @@ def _target(routing: Routing, candidates: Candidates, pin: Pin, choice: Choice, 
             waits = next_opening((calendar,), begin, zone)
     return Target(
         destination=choice.destination,
-        form=choice.form.label,
+        form=form.label,
         optional=choice.optional,
         waits_until=None if waits is None else waits.astimezone(zone),
         why=pin.why or _duty_of(candidates, choice, at) if choice.one_of else "",
         excluded=len(routing.excluded_from(choice.destination)),
-        of=choice.form,
+        of=form,
         peer=choice.identity,
-        version=hashed_id("f", form_to_json(choice.form)),
+        version=hashed_id("f", form_to_json(form)),
     )
 
 

@@ -16,6 +16,7 @@ from shared.config import Config
 from shared.config.peers import Source
 from shared.errors import StartError
 from shared.spool.parts import read_manifest
+from shared.spool.spool import utc_now
 from shared.spool.volume import attach
 
 
@@ -81,7 +82,7 @@ def _asked(
     if len(what) == 1 and not paths[0].exists():
         return list(_of_the_past(config, what[0], at)), []
     studies, passed = rehearsal.study_files(paths)
-    when = at or rehearsal.now()
+    when = at or utc_now()
     questions = [
         rehearsal.question_of(files, study, source, rehearsal.called_by(source, called, config), when, host)
         for study, files in studies.items()

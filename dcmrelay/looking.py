@@ -2,7 +2,7 @@
 
 import shutil
 
-from dcmrelay import reading, reloading, running, services, stories, views
+from dcmrelay import in_force, reading, running, services, stories, views
 from dcmrelay.output import age, as_json, one_line, say, table
 from producers.replay.show import letter_of
 from shared.config import Config
@@ -28,7 +28,7 @@ def status(config: Config, refused: tuple[str, ...] = (), *, json: bool) -> int:
         json: print JSON.
     """
     health = _health(config, attach(config))
-    problems = [*reloading.problems(config, refused), *views.problems(health)]
+    problems = [*in_force.problems(config, refused), *views.problems(health)]
     rows = views.waiting_rows(health)
     of_services = services.services(config, attach(config), health.deliveries)
     if json:

@@ -68,6 +68,7 @@ def _typed(params: Mapping[str, Any]) -> Iterator[str]:
         value = params.get(key)
         given = value if isinstance(value, list) else [value]
         yield from (it for it in given if isinstance(it, str) and not _ID.fullmatch(it))
+    yield from (it.partition("=")[2] for it in params.get("set_") or ())
 
 
 def moment(text: str) -> datetime:

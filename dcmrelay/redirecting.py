@@ -91,7 +91,10 @@ def _follow(desk: Desk, unrouted: Unrouted, way: Way) -> Ring | None:
     letter, part = unrouted.letter, read_part(desk.spool, unrouted.letter.part)
     if way.correction is not None:
         by, why, config = desk.by, desk.why, desk.config.hash
-        return correct_part(desk.spool, letter, way.correction, by=by, why=why, config=config)
+        try:
+            return correct_part(desk.spool, letter, way.correction, by=by, why=why, config=config)
+        except ValueError:  # somebody else let it go on at the same moment
+            return None
     for old, new in unrouted.moves:
         if part is not None:
             move_pins(desk.site, part, old, new)

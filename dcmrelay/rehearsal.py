@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -147,11 +147,6 @@ def called_by(source: Source, called: str, config: Config) -> str:
         allowed = ", ".join(source.called)
         raise StartError(f"source '{source.name}' may not call {called!r}: its `called` has {allowed}")
     return called
-
-
-def now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
 
 
 def _own_pins(spool: Spool, folder: str, made: datetime | None) -> set[str]:

@@ -3,19 +3,17 @@
 import contextlib
 import json
 import time
-import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from dcmrelay.running import run_folder
 from shared import metrics, tls
-from shared.config import Config, load
-from shared.errors import ConfigError
+from shared.config import Config
 from shared.reload import LOOK_SECONDS, Origin, Watch, check_usable, needs_restart
+from shared.reload_note import note_of
 from shared.spool.drafts import storage_error
 
 log = structlog.get_logger()
@@ -34,7 +32,7 @@ class Reload:
         self._started_with, self._config, self._take = config, config, take
         # Empty content was never judged: a change since `config` was loaded is found by the first look.
         self._watch = Watch(Origin(path), b"", judge=self._judge, adopt=self._adopt)
-        self._note = run_folder(config) / "reload.json"
+        self._note = note_of(config)
         self.accepted = run_folder(config) / "accepted.json"
         self._looked_at = 0.0
 
@@ -97,56 +95,8 @@ def check_tls(config: Config) -> None:
         tls.of_destination(destination)
 
 
-def problems(config: Config, refused: tuple[str, ...] = ()) -> list[str]:
-    """What of the configuration file is not in force in a relay that runs under `up`, as `status` says it.
-
-    Args:
-        config: in force.
-        refused: what is wrong with the file at this moment.
-    """
-    note = _read(config)
-    why = refused or note.get("refused", ())
-    lines = [f"the configuration file is refused, the one before is in force: {it}" for it in why]
-    if lines:
-        lines.append("`dcmrelay check` says what to write instead")
-    keys = note.get("needs_restart", ())
-    return lines + ([f"{', '.join(keys)}: changed, in force after a restart of `dcmrelay up`"] if keys else [])
-
-
-def load_or_in_force(path: Path) -> tuple[Config, tuple[str, ...]]:
-    """The configuration of a file, or what a relay under `up` goes by while the file is refused, and why it is.
-
-    Raises:
-        ConfigError: the file is refused, and no relay is found that goes by an earlier one.
-    """
-    try:
-        return load(path), ()
-    except ConfigError as error:
-        try:
-            return Config.from_snapshot((_data_dir(path) / "run/accepted.json").read_bytes()), error.problems
-        except (OSError, ValueError):
-            raise error from None
-
-
-def _data_dir(path: Path) -> Path:
-    """Where the data folder is by a file that is refused: where it says so, as far as it can be read."""
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))["relay"]["data_dir"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = None
-    return path.absolute().parent / (found if isinstance(found, str) else "var")
-
-
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all, for those who read at any moment."""
     temporary = path.with_name(path.name + ".new")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
-
-
-def _read(config: Config) -> dict[str, Any]:
-    try:
-        note: dict[str, Any] = json.loads((run_folder(config) / "reload.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note

@@ -1,6 +1,6 @@
 """The command `test`: the whole way to a destination, step by step, or one message through a notifier."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -52,14 +52,20 @@ def try_destination(config: Config, name: str, *, store: bool, json: bool) -> in
     if destination is None:
         known = ", ".join(known.name for known in config.destinations) or "none"
         raise StartError(f"there is no destination {one_line(name)!r} in the configuration; it has: {known}")
+    return report("destination", name, steps(config, destination, store=store), json=json)
+
+
+def report(what: str, name: str, found: Iterable[Step], *, json: bool) -> int:
+    """Print a line for each step, as it is taken; 1 when one failed."""
     taken: list[Step] = []
-    for step in steps(config, destination, store=store):
+    for step in found:
         taken.append(step)
         if not json:
             (say if step.ok else complain)(one_line(f"{'ok  ' if step.ok else 'FAIL'} {step.name}: {step.said}"))
+    is_well = all(step.ok for step in taken)
     if json:
-        as_json({"destination": name, "ok": all(step.ok for step in taken), "steps": [asdict(it) for it in taken]})
-    return int(not all(step.ok for step in taken))
+        as_json({what: name, "ok": is_well, "steps": [asdict(it) for it in taken]})
+    return int(not is_well)
 
 
 def try_notifier(config: Config, name: str, *, json: bool) -> int:

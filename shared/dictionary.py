@@ -24,8 +24,13 @@ def vr_of(keyword: str) -> str:
     Raises:
         KeyError: there is no such keyword.
     """
-    entry = _table("_dicom_dict").DicomDictionary[keywords()[keyword]]
-    return str(entry[0])
+    return vr_of_tag(keywords()[keyword])
+
+
+def vr_of_tag(tag: int) -> str:
+    """The VR of an element; empty for what the dictionary does not have, and for repeating groups."""
+    entry = _table("_dicom_dict").DicomDictionary.get(tag)
+    return "" if entry is None else str(entry[0])
 
 
 @cache

@@ -16,4 +16,5 @@ def main(config_path: Path) -> int:
 
 def _work(service: Service) -> None:
     handler = Anonymizer(service.spool, service.config)
+    service.takers.append(handler.use)
     Lane(service, "anonymizer", (queue_of("render"),), handler.handle, Retry()).run()

@@ -49,6 +49,10 @@ class Anonymizer:
         self._edits: dict[Form, tuple[Edit, bytes | None]] = {}
         self._putting = ThreadPoolExecutor(1, "putting")
 
+    def use(self, config: Config) -> None:
+        """Another configuration is in force; what is pinned is made as it was pinned."""
+        self._config = config
+
     def handle(self, claim: Claim) -> Outcome:
         """Make the next chunk that has no proof; on to the sender when each has."""
         order = order_from_json(claim.order)

@@ -14,6 +14,8 @@ import structlog
 from consumers.janitor.deleting import delete_all
 from shared.errors import UNREADABLE
 from shared.forms import rendition_id
+from shared.spool.commitments import active_commitments
+from shared.spool.commitments import marker as commitment_marker
 from shared.spool.deliveries import active_deliveries, marker, order_from_json
 from shared.spool.known import lapsed_studies, notes_without_part
 from shared.spool.last_choices import lapsed_patients
@@ -139,7 +141,8 @@ def _markers(spool: Spool) -> int:
         if not spool.store.list(f"parts/{part}")
     ]
     deliveries = [marker(it) for it in active_deliveries(spool) if not spool.store.list(f"deliveries/{it}")]
-    old = [name for name in (*parts, *deliveries) if is_old(spool, name)]
+    asked = [commitment_marker(it) for it in active_commitments(spool) if not spool.store.list(f"commitments/{it}")]
+    old = [name for name in (*parts, *deliveries, *asked) if is_old(spool, name)]
     for name in old:
         spool.store.delete(name)
     return len(old)

@@ -120,8 +120,10 @@ def _look_at_delivery(spool: Spool, delivery: str, current: Config | None, found
         spool.store.delete(marker(delivery))
         return
     destination = str(unit.order["destination"])
-    # What is newer than this sweep may be decided under a newer configuration than it knows.
-    if unit.state.status == "waiting" and current is not None and unit.state.at <= begun:
+    # What is newer than this sweep may be decided under a newer configuration than it knows; what is fenced is the
+    # router's to decide.
+    is_free = unit.state.status == "waiting" and unit.state.stage != HAND_OVER
+    if is_free and current is not None and unit.state.at <= begun:
         unit = replace(unit, state=_held_if_lost(spool, unit, current))
     found.unfinished.append(unit)
     if unit.state.status != "held":

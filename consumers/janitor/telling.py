@@ -17,6 +17,7 @@ from shared.notices.rules import Notice, end_of, mark, notice_of
 from shared.notices.sending import Message
 from shared.notices.told import ToldBy, told_of
 from shared.notices.troubles import Trouble
+from shared.reload_note import read_note
 from shared.service import Service
 from shared.spool.spool import Spool
 from shared.spool.states import State
@@ -134,10 +135,11 @@ class Tellers:
 
     def see(self, unfinished: list[Unit]) -> None:
         """Take what a sweep found; the threads tell of it."""
-        spool, config = self._service.spool, self._service.config
+        spool, config, watch = self._service.spool, self._service.config, self._service.watch
         try:
             free = looking.free_since(spool, config)
-            troubles = tuple(looking.all_troubles(spool, config, unfinished, free))
+            refused = (watch is not None and bool(watch.refused)) or bool(read_note(config).get("refused"))
+            troubles = tuple(looking.all_troubles(spool, config, unfinished, free, refused=refused))
             self._look = Look(troubles=troubles, held_back=_held_back(free))
             show_late(config, troubles)
             forget_told(spool, self._tellers, troubles)

@@ -256,16 +256,18 @@ class Routing:
         keywords |= {PATIENT_ID} if followed(self.config) else set()
         return [self._header(instance, keywords) for instance in self.manifest.instances]
 
+    def elements(self, instance: Instance, keywords: Collection[str]) -> Dataset:
+        """Top-level elements of an instance, with what a person corrected; raises as `corrected_header`."""
+        path = self._spool.store.path(instance.file)
+        return corrected_header(path, keywords, self._edit, self.part, self._read)
+
     def _header(self, instance: Instance, keywords: Collection[str]) -> Header:
         """The values that rules ask about; an instance that cannot be read has none, and matches by the others'."""
         known = sop_class_values(instance.sop_class_uid)
         if not keywords:
             return known
         try:
-            path = self._spool.store.path(instance.file)
-            header = corrected_header(
-                path, {it.partition(".")[0] for it in keywords}, self._edit, self.part, self._read
-            )
+            header = self.elements(instance, {path.partition(".")[0] for path in keywords})
         except (DataSetError, StorageError) as error:
             if isinstance(error, StorageError) and instance.sop_class_uid:
                 raise

@@ -63,7 +63,11 @@ class Stand:
     @property
     def is_asked(self) -> bool:
         """Whether it waits for a person because its route asks."""
-        return self.unit is not None and self.unit.state.status == "held" and bool(self.unit.state.facts.get("asked"))
+        return (
+            self.unit is not None
+            and self.unit.state.status == "held"
+            and bool(self.unit.state.facts.get("person_asked"))
+        )
 
 
 def divert_of(spool: Spool, route: Route) -> Divert | None:

@@ -39,6 +39,7 @@ from shared.outcomes import Watched
 from shared.spool import states
 from shared.spool.deliveries import Order, Ordered, create_delivery, marker, ordered_to_json, routing_key
 from shared.spool.keys import edit_key_id, key_id
+from shared.spool.parts import decided_deliveries
 from shared.spool.pins import Choice, Pin, handed_over, keep_form, newest_pin, noted_parts, put_handed_over, study_pins
 from shared.spool.spool import Spool
 from shared.spool.states import HAND_OVER, State
@@ -95,7 +96,7 @@ class Watch:
         pin = newest_pin(self._spool, self._folder, route.name)
         choice = None if pin is None else candidate_in(pin)
         if pin is None or choice is None:
-            return None
+            return self._let_go(route)
         for unit, _ in list(left_behind(self._spool, self._folder, pin, self._claim.id)):
             self._follow(unit, pin, choice)
         stands = self._stands(route, choice)
@@ -107,6 +108,14 @@ class Watch:
             return soon(self._spool.now(), None, patience(route, urgent=pin.urgent))
         at = self._lead(route, pin, choice, stands)
         return min(at, self._spool.now() + _OTHERS) if behind else at
+
+    def _let_go(self, route: Route) -> datetime | None:
+        """A person chose for the study: what was fenced at that moment goes on where it is; when to look again."""
+        ours = (self._spool.deliveries.load(it) for it in decided_deliveries(self._spool, self._claim.id) or ())
+        fenced = [it for it in ours if it and it.state.stage == HAND_OVER and it.order["route"] == route.name]
+        for unit in fenced:
+            self._change(unit.id, self._unfenced)
+        return self._spool.now() + _OTHERS if fenced else None
 
     def _stands(self, route: Route, choice: Choice) -> list[Stand]:
         return stands_at(self._spool, self._folder, route.name, choice)
@@ -193,6 +202,8 @@ class Watch:
         source = config.source(self._site.part.source)
         ours = "" if source is None else source.ae_title
         order = order_of(self._site.part, pin, choice, config, ours, self._site.corrections)
+        urgent = pin.urgent or unit.state.urgent or bool(unit.order.get("urgent"))
+        order = replace(order, urgent=urgent, addendum=bool(unit.order.get("addendum")))
         ordered = Ordered(order=replace(order, excluded=self._excluded(order)))
         if order.id not in self._claim.facts.get("ordered", {}):
             self._claim.record({"ordered": {order.id: ordered_to_json(ordered)}})
@@ -273,7 +284,7 @@ class Watch:
         return states.unfenced(unit.state, stage, now=self._spool.now(), due=due, why=why)
 
     def _asked(self, unit: Unit, why: str) -> State | None:
-        if unit.state.facts.get("asked"):
+        if unit.state.facts.get("person_asked"):
             return None
         return states.asked(
             unit.state, stage_of(self._spool.deliveries.history(unit.id)), now=self._spool.now(), why=why

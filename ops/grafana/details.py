@@ -125,6 +125,13 @@ def workers() -> tuple[AnyPanel, ...]:
             unit=units.Seconds,
         ),
         lines(
+            "Since the configuration was taken anew",
+            "Falls to nothing at each start and each change. Two workers apart for longer than a minute: their files "
+            "differ, or one refuses its file; `dcmrelay status` says why.",
+            Query("time() - dcmrelay_config_reloaded_timestamp_seconds", "{{worker}}"),
+            unit=units.Seconds,
+        ),
+        lines(
             "Associations at the ingress, by how they ended",
             "Refusals come from callers that no [[source]] names, or from limits; the ingress' log says which.",
             Query(rate_by("dcmrelay_associations_total", "outcome", per=60), "{{outcome}}"),

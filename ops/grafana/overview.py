@@ -125,6 +125,7 @@ def _cut_off() -> AnyPanel:
         Query('max(dcmrelay_unexplained{worker="janitor"})', "unexplained"),
         Query('sum(max by (route) (dcmrelay_late{worker="janitor"})) or vector(0)', "late"),
         Query('sum(max by (notifier) (dcmrelay_notifier_failing{worker="janitor"})) or vector(0)', "mute"),
+        Query("max(dcmrelay_config_reload_failed) or vector(0)", "configuration refused"),
         width=5,
     )
 

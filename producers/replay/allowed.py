@@ -129,7 +129,7 @@ def by_rules_now(form: Form, config: Config, key_id: Callable[[str], str], edit_
 def _route(form: Form, to: str, part: Part, config: Config) -> Route:
     routes = [it for it in config.routes if to in it.destinations and _is_open_to(it, part)]
     if not routes:
-        raise ValueError(f"no route of source '{part.source}' names '{to}'; add one, and restart the workers")
+        raise ValueError(f"no route of source '{part.source}' names '{to}'; add one")
     routes = [it.towards(to) for it in routes]
     same = [it for it in routes if (it.edit or "", it.profile or "") == (form.edit, form.profile)]
     if not same:

@@ -12,7 +12,7 @@ def remedies(letter: DeadLetter) -> list[str]:
     again = f"`dcmrelay dead replay {id_}`"
     last = f'give it up: `dcmrelay dead discard {id_} --why "..."`'
     if letter.stage == "route":
-        mended = f"mend the configuration, restart the workers, then {again}: it is decided anew"
+        mended = f"mend the configuration, then {again}: it is decided anew"
         return [_corrected(letter), mended, last] if letter.dead_letter_class == "invalid" else [mended, last]
     if letter.stage == COMMIT:
         return [

@@ -13,6 +13,7 @@ from pika.exceptions import (
     AMQPError,
     AuthenticationError,
     ChannelClosedByBroker,
+    NackError,
     ProbableAccessDeniedError,
     ProbableAuthenticationError,
     UnroutableError,
@@ -119,6 +120,9 @@ class Link:
         except UnroutableError:
             self._renew()
             raise BrokerError("RabbitMQ has no queue for a message: a binding was taken away") from None
+        except NackError:
+            self._renew()  # else a channel goes on refusing for a queue that was full (RabbitMQ 3.10)
+            raise BrokerError("RabbitMQ refused a message: a queue is full") from None
         except TimeoutError:
             raise BrokerError(f"RabbitMQ did not answer within {_ACTION_SECONDS} s") from None
         except _BROKEN as error:

@@ -12,9 +12,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict
-
 from shared.config.values import did_you_mean, shown
+from shared.dictionary import keywords, vr_of_tag
 
 _TAG = re.compile(r"\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)")
 _PRIVATE = re.compile(r"\(([0-9A-Fa-f]{3}[13579BbDdFf]),[Xx]{2}([0-9A-Fa-f]{2})\) *(\S.{0,63})")
@@ -42,7 +41,7 @@ class Address:
     @property
     def vr(self) -> str:
         """The data dictionary's VR; empty when it does not know the element, or knows several VRs."""
-        vr = dictionary_VR(self.tag) if not self.creator and dictionary_has_tag(self.tag) else ""
+        vr = "" if self.creator else vr_of_tag(self.tag)
         return "" if " or " in vr else vr
 
 
@@ -65,7 +64,7 @@ def parse_address(text: str) -> Address:
 
 def _sequence(text: str) -> int:
     tag = _tag(text)
-    if not tag >> 16 & 1 and (not dictionary_has_tag(tag) or dictionary_VR(tag) != "SQ"):
+    if not tag >> 16 & 1 and vr_of_tag(tag) != "SQ":
         raise ValueError(f"{shown(text)} is no sequence, so nothing is in it; write the keyword of a sequence")
     return tag
 
@@ -73,10 +72,10 @@ def _sequence(text: str) -> int:
 def _tag(text: str) -> int:
     if found := _TAG.fullmatch(text):
         tag = int(found[1], 16) << 16 | int(found[2], 16)
-    elif text in keyword_dict and text:
-        tag = keyword_dict[text]
+    elif text in keywords() and text:
+        tag = keywords()[text]
     else:
-        near = did_you_mean(text, keyword_dict)
+        near = did_you_mean(text, keywords())
         tags = "" if near else '; write a keyword, a tag as "(0018,1030)", or "(0009,xx10) CREATOR"'
         raise ValueError(f"{shown(text)} is not a DICOM keyword{near}{tags}")
     if tag >> 16 <= 0x0002 or tag >> 16 >= 0xFFFA:
@@ -114,4 +113,4 @@ _KEYWORDS = """
     LossyImageCompression LossyImageCompressionRatio LossyImageCompressionMethod
     ImagePositionPatient ImageOrientationPatient SliceThickness SpacingBetweenSlices
     """
-_PIXEL_DESCRIPTION = frozenset(keyword_dict[keyword] for keyword in _KEYWORDS.split())
+_PIXEL_DESCRIPTION = frozenset(keywords()[keyword] for keyword in _KEYWORDS.split())

@@ -54,6 +54,15 @@ def _listed(value: object) -> object:
     return value
 
 
+def _command(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(
+            f"{shown(value)} must be a list of the program and each of its arguments, "
+            'such as ["/usr/local/bin/page", "pacs"]'
+        )
+    return value
+
+
 def _tables(value: object) -> object:
     if not isinstance(value, list | tuple):
         raise ValueError("is a list of tables; write its heading with two brackets on each side")
@@ -248,6 +257,7 @@ CalledAeTitle = Annotated[str, text(_called, '"DCMRELAY"')]
 CallingAeTitle = Annotated[str, text(_calling, '"DCMRELAY"')]
 Constant = Annotated[str, text(_constant, '"HX"')]
 Word = Annotated[str, text(_word, '"--urgent"')]
+Command = Annotated[tuple[Word, ...], BeforeValidator(_listed), BeforeValidator(_command)]
 Host = Annotated[str, text(values.parse_host, '"10.1.2.3"')]
 PeerName = Annotated[str, text(values.parse_peer, '"pacs.example"')]
 CertificateName = Annotated[str, text(values.parse_certificate, '"ct-1.example"')]

@@ -22,6 +22,24 @@ VARIABLE = "DCMRELAY_CONFIG"
 
 _POSITION = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
 
+# By the beginning of what tomllib says.
+_REMEDIES = {
+    "Invalid value": "text stands in double quotes, lists in square brackets",
+    "Cannot overwrite": "the key stands twice: keep one of them",
+    "Duplicate inline": "the key stands twice: keep one of them",
+    "Cannot declare": "the heading stands twice: keep one; those of a list have two brackets on each side",
+    "Cannot mutate": "a table or list in braces or brackets is whole: write all of it there",
+    "Unterminated string": "text ends with the quote that it begins with, on the same line",
+    "Illegal character": "text ends with the quote that it begins with, on the same line",
+    "Unescaped": r"write \\ for a backslash in double quotes, or use single quotes",
+    "Expected newline": "one key = value stands on a line",
+    "Expected ']'": "a heading is [name] or [[name]] on a line of its own; was the file cut short?",
+    "Unclosed array": "a list ends with ]; was the file cut short?",
+    "Unclosed inline": "a table in braces ends with } on the same line; was the file cut short?",
+    "Invalid initial character": "a key is letters, digits, - and _, or stands in quotes",
+    "Invalid statement": "write key = value, or a heading [name]",
+}
+
 
 def find(option: Path | None) -> Path:
     """Return where the configuration is: `--config`, $DCMRELAY_CONFIG, or ./dcmrelay.toml; it need not exist."""
@@ -58,7 +76,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        text = "does not exist; write it (the README shows one), or name another with --config"
+        text = "does not exist; write one with `dcmrelay init`, or name another with --config"
     except IsADirectoryError:
         text = f"is a folder; name the file in it, such as --config {path / DEFAULT_NAME}"
     except OSError as error:
@@ -106,8 +124,8 @@ def _syntax(message: str) -> str:
     found = _POSITION.fullmatch(message)
     what = (found["what"] if found else message).rstrip(".")
     where = f"line {found['line']}, column {found['column']}" if found and found["line"] else "at its end"
-    remedy = "; text stands in double quotes, lists in square brackets" if what == "Invalid value" else ""
-    return f"{where}: not TOML: {what[:1].lower()}{what[1:]}{remedy}"
+    remedy = next((text for begin, text in _REMEDIES.items() if what.startswith(begin)), "write key = value")
+    return f"{where}: not TOML: {what[:1].lower()}{what[1:]}; {remedy}"
 
 
 def _validated(raw: Mapping[str, Any], folder: Path) -> tuple[Config, tuple[Problem, ...]]:

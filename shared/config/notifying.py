@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from shared.config.fields import (
+    Command,
     Constant,
     Duration,
     FilePath,
@@ -19,12 +20,19 @@ from shared.config.fields import (
     Port,
     Several,
     Table,
-    Word,
 )
 from shared.config.problems import Problem, at
 
 Occasion = Literal[
-    "dead_letter", "destination_down", "handed_over", "disk_low", "late", "addendum", "stuck", "commitment"
+    "dead_letter",
+    "destination_down",
+    "handed_over",
+    "disk_low",
+    "late",
+    "addendum",
+    "stuck",
+    "commitment",
+    "configuration",
 ]
 _KEYS = {
     "smtp": ("host", "port", "security", "sender", "to", "user", "password_file", "ca"),
@@ -64,7 +72,7 @@ class Notify(Table):
     port: Port | None = None
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: Constant | None = None
-    command: Listed[Word] = ()
+    command: Command = ()
     url: NoticeUrl | None = None
     url_file: FilePath | None = None
     password_file: FilePath | None = None

@@ -60,7 +60,12 @@ def disk_of(spool: Spool, config: Config) -> Disk:
 
 
 def all_troubles(
-    spool: Spool, config: Config, unfinished: list[Unit], free: Mapping[str, datetime | None]
+    spool: Spool,
+    config: Config,
+    unfinished: list[Unit],
+    free: Mapping[str, datetime | None],
+    *,
+    refused: bool = False,
 ) -> list[Trouble]:
     """Everything that is wrong, or happened, and was not forgotten.
 
@@ -69,6 +74,7 @@ def all_troubles(
         config: the configuration in force.
         unfinished: outlines of all unfinished parts and deliveries, dead letters among them.
         free: as `free_since` says.
+        refused: what the file says is not in force.
 
     Raises:
         StorageError: the disk refused.
@@ -82,6 +88,7 @@ def all_troubles(
         *troubles.of_late(late(spool, config, unfinished)),
         *troubles.of_stuck(unfinished, now),
         *troubles.of_disk(disk_of(spool, config), now),
+        *troubles.of_configuration(now, refused=refused),
         *of_happenings(spool),
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 from shared.config import Occasion
 from shared.notices.troubles import Trouble
 
-ENDING: frozenset[Occasion] = frozenset(("destination_down", "disk_low", "stuck"))
+ENDING: frozenset[Occasion] = frozenset(("destination_down", "disk_low", "stuck", "configuration"))
 """Occasions whose end is told too; of the others each member is told of once."""
 _GATHERED = timedelta(seconds=30)
 """The first of many is told of with those that follow it at once."""

@@ -190,6 +190,12 @@ def of_disk(disk: Disk, now: datetime) -> Iterator[Trouble]:
         yield Trouble(occasion="disk_low", about="", members={"low": now}, command="dcmrelay status", facts=facts)
 
 
+def of_configuration(now: datetime, *, refused: bool) -> Iterator[Trouble]:
+    """One while what the configuration file says is not in force, because it is refused."""
+    if refused:
+        yield Trouble(occasion="configuration", about="", members={"refused": now}, command="dcmrelay check")
+
+
 def is_of_route(unit: Unit, route: Route, wanted_by: tuple[str, ...]) -> bool:
     """Whether a delivery is what a route asked for: by itself, or the same destination and profile as another did."""
     if unit.order.get("route") == route.name:

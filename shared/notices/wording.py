@@ -32,6 +32,8 @@ def _begun(notice: Notice) -> str:
             return f"{studies} of route {about} handed over to another destination"
         case "commitment":
             return f"{about} was not told what is safe, {_counted(count, 'request')} for storage commitment"
+        case "configuration":
+            return "the configuration file is refused, the one before stays in force"
         case "disk_low":
             return "the disk is nearly full, modalities will be refused"
         case "late":
@@ -48,6 +50,8 @@ def _ended(notice: Notice) -> str:
         return f"nothing waits too long for {notice.about} any more"
     if notice.occasion == "stuck":
         return f"studies are being {_STAGES.get(notice.about, notice.about)} again"
+    if notice.occasion == "configuration":
+        return "the configuration file is in force"
     return "the disk has room again"
 
 

@@ -240,7 +240,7 @@ def unfenced(state: State, stage: str, *, now: datetime, due: datetime | None = 
 def asked(state: State, stage: str, *, now: datetime, why: str) -> State:
     """The record of a delivery whose route asks a person before another candidate gets the study."""
     free = replace(state, n=state.n + 1, status="held", at=now, due=None, owner="", lease=None, by="", stage=stage)
-    return replace(free, reason=why, dead_letter_class="policy", facts={"asked": True})
+    return replace(free, reason=why, dead_letter_class="policy", facts={"person_asked": True})
 
 
 def handed_over(

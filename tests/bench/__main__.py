@@ -23,8 +23,9 @@ from tests.bench.scaling import scaling
 from tests.bench.secured import secured
 from tests.bench.sizes import FULL, QUICK, Sizes
 from tests.bench.storm import storm
+from tests.bench.trouble import trouble
 
-ALONE = {"ingest": ingest, "TLS": secured, "storm": storm, "workers": scaling}
+ALONE = {"ingest": ingest, "TLS": secured, "storm": storm, "workers": scaling, "trouble": trouble}
 # In this order: what is measured last leaves the most behind.
 TOGETHER = {"send": send, "relay": relay, "instances": instances, "memory": memory, "studies": studies}
 FREE_GIGABYTES = 30

@@ -75,7 +75,10 @@ def is_bad(row: Row) -> bool:
     counts = ("lost", "corrupt", "wrong_form", "wrong_place", "manual")
     faults = row.get("faults", {})
     return (
-        "failed" in row or any(row[it] for it in counts) or any(faults.get(f"image_{it}") for it in ("lost", "damaged"))
+        "failed" in row
+        or any(row[it] for it in counts)
+        or any(faults.get(f"image_{it}") for it in ("lost", "damaged"))
+        or row["duplicated"] > faults.get("zombies", row["duplicated"])  # it may repeat what it had in hand, no more
     )
 
 

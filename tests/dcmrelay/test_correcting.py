@@ -271,6 +271,17 @@ def test_a_dry_run_names_elements_and_changes_nothing(relay: Bench, command: Com
     assert not [it for it in relay.spool.store.list(f"parts/{part}") if it.startswith("corrections")]
 
 
+def test_explain_tells_of_a_past_study_by_its_corrected_values(relay: Bench, command: Command) -> None:
+    configured(relay, RELAY + EDITED + PATIENT)
+    part = held(relay, data_set(AccessionNumber="A1"))
+    assert "a person is needed" in command("explain", part).out
+    command("dead", "replay", part, "--set", "PatientID=471100", "--set", "AccessionNumber=B7", *WHY)
+    routed(relay, part)
+    said = command("explain", part, "--values").out
+    assert "a person is needed" not in said
+    assert 'AccessionNumber changes in 1 instances: "B7" -> "HXB7"' in said
+
+
 def test_values_stand_in_the_spool_alone(relay: Bench, command: Command) -> None:
     part = held(relay, data_set())
     said = [command("dead", "replay", part, "--set", "PatientID=471100", *WHY)]

@@ -27,6 +27,19 @@ PATIENT, ACCESSION, WORDS, STRANGER, HOST = (
     "pacs.canary.example",
 )
 CANARIES = (STUDY, PATIENT, ACCESSION, WORDS, STRANGER, HOST, "10.7.8.9", "CT1", "DCMRELAY")
+EDITED = """
+[edit.corrected]
+set = { InstitutionName = "of {PatientID}" }
+[[route]]
+name = "strangers"
+match = { PatientID = "X*" }
+to = ["reading"]
+[[route]]
+name = "corrected"
+match = { AccessionNumber = "ACC*" }
+edit = "corrected"
+to = ["reading"]
+"""
 LISTINGS: tuple[tuple[str, ...], ...] = (
     ("status",),
     ("studies",),
@@ -37,6 +50,10 @@ LISTINGS: tuple[tuple[str, ...], ...] = (
     ("dead", "list"),
     ("dead", "show", "d"),
     ("dead", "replay", "--all", "--dry-run"),
+    ("explain", ACCESSION),
+    ("explain", ACCESSION, "--values"),
+    ("diff", "OLD", "NEW"),
+    ("duty",),
     ("knocked",),
     ("reconcile",),
     ("ledger", "log"),
@@ -51,8 +68,10 @@ CSV = ("studies", "--csv", "--with-patient")
 def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr("dcmrelay.person.socket.gethostname", lambda: HOST)
-    text = RELAY.replace('host = "127.0.0.1"', f'host = "{HOST}"') + ALL
-    (tmp_path / "dcmrelay.toml").write_text(text, encoding="utf-8")
+    text = RELAY.replace('host = "127.0.0.1"', f'host = "{HOST}"') + ALL + EDITED
+    monkeypatch.chdir(tmp_path)
+    for name in ("dcmrelay.toml", "OLD", "NEW"):
+        (tmp_path / name).write_text(text if name != "NEW" else text.replace(ALL, ""), encoding="utf-8")
     found = bench(tmp_path, text)
     found.now = datetime.now(UTC) - timedelta(hours=1)
     _filled(found)
@@ -70,7 +89,7 @@ def _filled(relay: Bench) -> None:
     for number in (1, 2):
         part = relay.part(data_set(number, PatientID=PATIENT, AccessionNumber=ACCESSION))
         relay.look(part, Router(relay.spool).handle)
-        (delivery,) = decided_deliveries(relay.spool, part) or ()
+        delivery, *_ = decided_deliveries(relay.spool, part) or ()
         if number == 1:
             relay.look(delivery, lambda _: Held(f"cannot connect to {HOST}:104", "unreachable"))
     references = (("1.2.840.10008.5.1.4.1.1.2", f"{STUDY}.1.1"),)
@@ -114,6 +133,7 @@ def leaks(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def test_no_command_shows_what_no_phi_hides_and_each_of_it_is_shown_without(relay: Bench, run: Command) -> None:
     shown = [*said(run, of=ACTS), *said(run)]
     assert [canary for canary in CANARIES if not any(canary in line for _, line in shown)] == []
+    assert any("--values" in command and f"of {PATIENT}" in line for command, line in shown)
     assert leaks(said(run, "--no-phi", of=ACTS)) == []
     assert leaks(said(run, "--no-phi")) == []
     assert leaks(said(run, "--no-phi", of=[DISCARD])) == []

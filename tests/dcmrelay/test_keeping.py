@@ -99,7 +99,7 @@ def test_a_worker_that_refuses_to_start_tells_its_parent_why(tmp_path: Path) -> 
     eventually(lambda: not child.alive(), seconds=20)
     assert (
         child.why()
-        == f"{tmp_path}/none.toml: does not exist; write it (the README shows one), or name another with --config"
+        == f"{tmp_path}/none.toml: does not exist; write one with `dcmrelay init`, or name another with --config"
     )
 
 

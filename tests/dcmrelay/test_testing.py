@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, 
 
 from dcmrelay.testing import steps
 from dcmrelay.trial_instance import encoded, trial_instance
+from dcmrelay.trial_way import followed, way
 from shared.config import load
 from shared.dimse import Timeouts
 from shared.dimse.terms import CALLED_NOT_RECOGNIZED, CALLING_NOT_RECOGNIZED, TEMPORARY_CONGESTION, Rejection
+from shared.outcomes import Done, Held, Outcome, Paused
 from tests.certificates import authority, dcmtk_tls
 from tests.consumers.sender.peer import Peer, listening
-from tests.dcmrelay.relays import Command, Said, write_config
+from tests.dcmrelay.relays import Command, Prepared, Said, prepared, write_config
 from tests.peers import free_port, orthanc, run_tool, store_scp
 from tests.shared.notices.servers import mail_server
 
@@ -157,9 +160,55 @@ def test_a_message_goes_through_a_notifier_or_it_is_said_why_not(tmp_path: Path,
     assert unknown.err == "dcmrelay: there is no notifier 'pager' in the configuration; it has: page\n"
 
 
-@pytest.mark.parametrize("arguments", [(), ("archive", "--notify", "page")])
+def test_a_way_through_the_relay_ends_where_nobody_listens_or_another_relay_does(
+    tmp_path: Path, command: Command
+) -> None:
+    prepared(tmp_path, port=free_port())
+    nobody, unknown = command("test", "--source", "ct-1"), command("test", "--source", "ct-9")
+    with store_scp(tmp_path, ae_title="DCMRELAY") as other:
+        config = load(write_config(tmp_path, port=other.port))
+        taken = [(it.name, it.ok, it.said) for it in way(config, "ct-1", timedelta(0))]
+        assert len(other.files()) == 1
+    assert (nobody.code, nobody.err.startswith("FAIL ingress: ")) == (1, True)
+    assert "`dcmrelay up`" in nobody.err
+    assert unknown.err == "dcmrelay: there is no source 'ct-9' in the configuration; it has: ct-1\n"
+    assert [(name, ok) for name, ok, _ in taken] == [("ingress", True), ("part", False)]
+    assert "is another relay listening there?" in taken[-1][2]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ok", "said"),
+    [
+        (Done(outcome="delivered"), True, "as received, delivered"),
+        (
+            Held("gave up: away", "unreachable"),
+            False,
+            "dead letter (unreachable) (gave up: away): `dcmrelay test archive`",
+        ),
+        (Paused("paused by ann", datetime.max.replace(tzinfo=UTC)), False, "waiting, not before 9999-12-31"),
+    ],
+)
+def test_what_becomes_of_it_at_a_destination_is_one_line(
+    relay: Prepared, outcome: Outcome, ok: bool, said: str
+) -> None:
+    part = relay.part("1.2.3.77")
+    (delivery,) = relay.routed(part, "archive")
+    relay.settle(delivery, outcome)
+    steps_taken = list(followed(relay.spool, "1.2.3.77", timedelta(0)))
+    assert [(it.name, it.ok) for it in steps_taken] == [("part", True), ("route", True), ("archive", ok)]
+    assert said in steps_taken[-1].said
+
+
+def test_a_part_that_no_route_wants_ends_the_way(relay: Prepared) -> None:
+    relay.held(relay.part("1.2.3.77"))
+    *_, last = followed(relay.spool, "1.2.3.77", timedelta(0))
+    assert (last.name, last.ok) == ("route", False)
+    assert last.said.startswith("no route wants it: `dcmrelay show p")
+
+
+@pytest.mark.parametrize("arguments", [(), ("archive", "--notify", "page"), ("archive", "--source", "ct-1")])
 def test_it_wants_one_thing_to_try(tmp_path: Path, command: Command, arguments: tuple[str, ...]) -> None:
     write_config(tmp_path)
     said = command("test", *arguments)
     assert said.code == 2
-    assert "name a destination, or a notifier with --notify" in said.err
+    assert "name a destination, or a source with --source" in said.err

@@ -36,6 +36,8 @@ class Site:
     def configure(self, checks: str) -> None:
         """Writes the configuration."""
         self.relay.configure(destination("archive", self.archive.port), route("all", "archive") + checks)
+        text = self.relay.config.read_text(encoding="utf-8")
+        self.relay.config.write_text(text.replace("[[source]]", '[[source]]\non_changed = "hold"'), encoding="utf-8")
 
     def letters(self) -> list[Row]:
         """Its dead letters."""
@@ -123,3 +125,30 @@ def test_a_part_goes_on_with_a_warning_that_is_counted_and_told(site: Site, tmp_
     assert "check 'station': StationName has no value in 1 of the instances" in story
     assert 'outcome="warned"' in site.relay.metrics()["router"]
     assert not site.counted("station", "warned", 0)
+
+
+def test_other_content_under_a_known_uid_waits_when_it_names_another_order_and_both_are_kept(
+    site: Site, tmp_path: Path
+) -> None:
+    files = ct_study(tmp_path, 2)
+    site.relay.send(files)
+    site.relay.comes_to_rest()
+    for file in files:
+        ds = dcmread(file)
+        ds.PixelData = bytes(len(ds.PixelData))
+        if file == files[1]:
+            ds.AccessionNumber = CANARY
+        ds.save_as(file)
+    site.relay.send(files[:1])
+    site.relay.comes_to_rest()
+    assert hashes(files[:1]).items() <= hashes(site.archive.files()).items()
+    site.relay.send(files[1:])
+    site.relay.comes_to_rest()
+    letter = site.letters()[-1]
+    assert letter["class"] == "invalid"
+    assert "AccessionNumber is not what came before under the same SOP Instance UID" in letter["reason"]
+    shown = site.relay.run("dead", "show", letter["id"]).stdout
+    assert not any(CANARY in text for text in (shown, site.relay.log, *site.relay.metrics().values()))
+    site.relay.run("dead", "discard", letter["id"], "--why", "the old order is right")
+    site.relay.comes_to_rest()
+    assert hashes(files[1:]).items().isdisjoint(hashes(site.archive.files()).items())

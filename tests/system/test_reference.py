@@ -1,5 +1,6 @@
 """The reference configuration, and a relay that runs with it, with DCMTK's tools as peers: the four scenarios."""
 
+import json
 import re
 import shutil
 import time
@@ -174,3 +175,23 @@ def test_a_service_that_is_down_is_left_for_its_backup_after_ten_minutes_on_the_
 
 def _instances(service: StoreScp) -> set[str]:
     return {str(dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in service.files()}
+
+
+def test_what_explain_says_is_what_the_relay_then_does(hospital: Hospital, tmp_path: Path) -> None:
+    asked = {
+        "ct-1": ("CT1", "DCMRELAY", "CT"),
+        "mr-1": ("MR1", "DCMRELAY", "MR"),
+        "old-console": ("CONSOLE", "OLDPACS", "US"),
+    }
+    before, said = {part["part"] for part in hospital.relay.studies()}, {}
+    for source, (calling, called, modality) in asked.items():
+        files = ct_study(tmp_path / source, 1, size=16, modality=modality)
+        answer = hospital.relay.run("explain", *files, "--source", source, "--called", called, "--json")
+        assert answer.returncode == 0, answer.stderr
+        said[source] = {(it["route"], name) for it in json.loads(answer.stdout)["routes"] for name in it["chosen"]}
+        hospital.relay.send(files, calling, called=called)
+    hospital.relay.comes_to_rest()
+    parts = [part for part in hospital.relay.studies() if part["part"] not in before]
+    done = {it["source"]: {(to["route"], to["destination"]) for to in it["deliveries"]} for it in parts}
+    assert done == said
+    assert sum(map(len, said.values())) == 4

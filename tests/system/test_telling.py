@@ -32,6 +32,8 @@ class Night:
 
     Attributes:
         said: by a word for the moment, the command's outcome.
+        mail: the messages that came until all was well.
+        posts: likewise, of the webhook.
     """
 
     relay: Relay
@@ -39,6 +41,8 @@ class Night:
     mails: Received
     hooks: Received
     said: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict)
+    mail: list[str] = field(default_factory=list)
+    posts: list[Row] = field(default_factory=list)
 
     def types(self, moment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         self.said[moment] = self.relay.run(*arguments)
@@ -79,7 +83,10 @@ def night(tmp_path_factory: pytest.TempPathFactory, module_broker: str) -> Itera
         gone = destination("gone", free_port()).replace('max = "1s"', 'max = "1s"\n  give_up = "1s"')
         relay.configure(
             destination("archive", archive.port, 'alert_after = "1s"') + gone,
-            route("all", "archive", "gone") + notifiers(mails, hooks),
+            route("all", "archive", "gone")
+            + route("tried", "archive", more='match = { source = "tester" }')
+            + '[[source]]\nname = "tester"\nae_title = "TESTER"\n'
+            + notifiers(mails, hooks),
         )
         here = Night(relay, archive, mails, hooks)
         relay.start()
@@ -112,19 +119,21 @@ def _well(night: Night) -> None:
     eventually(lambda: [it["outcome"] for it in relay.deliveries("archive")] == ["delivered"], SECONDS)
     eventually(lambda: any(it["over"] for it in night.told("destination_down")), SECONDS)
     eventually(lambda: len(night.mails.bodies) >= 3, SECONDS)
+    night.mail, night.posts = list(night.mails.bodies), night.hooks.facts()
+    night.types("through", "test", "--source", "tester")
     night.types("resend", "resend", ACCESSION, "--to", "archive")
-    eventually(lambda: [it["outcome"] for it in relay.deliveries("archive")] == ["delivered"] * 2, SECONDS)
+    eventually(lambda: [it["outcome"] for it in relay.deliveries("archive")] == ["delivered"] * 3, SECONDS)
     night.types("discard", "dead", "discard", "--destination", "gone", "--why", "it is gone")
     night.types("well", "status")
 
 
 def test_each_beginning_and_each_end_is_one_message_by_every_way(night: Night) -> None:
-    assert sorted((it["occasion"], it["about"], it["over"]) for it in night.hooks.facts()) == [
+    assert sorted((it["occasion"], it["about"], it["over"]) for it in night.posts) == [
         ("dead_letter", "gone", False),
         ("destination_down", "archive", False),
         ("destination_down", "archive", True),
     ]
-    subjects = sorted(line for body in night.mails.bodies for line in body.splitlines() if line.startswith("Subject:"))
+    subjects = sorted(line for body in night.mail for line in body.splitlines() if line.startswith("Subject:"))
     assert subjects == sorted(
         f"Subject: dcmrelay DCMRELAY: {it}"
         for it in (
@@ -136,9 +145,9 @@ def test_each_beginning_and_each_end_is_one_message_by_every_way(night: Night) -
 
 
 def test_a_message_says_what_to_type_and_nothing_of_a_patient(night: Night) -> None:
-    (down, _) = night.told("destination_down")
+    down, *_ = night.told("destination_down")
     assert down["command"] == "dcmrelay test archive"
-    (dead,) = night.told("dead_letter")
+    dead, *_ = night.told("dead_letter")
     assert (dead["command"], dead["classes"]) == ("dcmrelay dead list --destination gone", {"unreachable": 1})
     whole = "".join((*night.mails.bodies, *night.hooks.bodies))
     assert not [word for word in (CANARY, ACCESSION, "4711", "127.0.0.1") if word in whole]
@@ -161,6 +170,10 @@ def test_what_a_person_types_when_it_is_back_lets_it_go_on(night: Night) -> None
     said = night.said
     assert (said["tried_again"].returncode, said["tried_again"].stderr) == (0, "")
     assert "archive goes on: 1 delivery" in said["resume"].stdout
+    assert [line.split(":")[0] for line in said["through"].stdout.splitlines()] == [
+        "ok   ingress", "ok   part", "ok   route", "ok   archive",
+    ]  # fmt: skip
+    assert (said["through"].returncode, said["through"].stderr) == (0, "")
     assert said["resend"].returncode == 0
     assert said["discard"].stdout == "discarded: 1\n"
     assert (said["well"].returncode, said["well"].stdout.splitlines()[0]) == (0, "Nobody is needed.")

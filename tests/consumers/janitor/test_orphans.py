@@ -10,6 +10,8 @@ from consumers.janitor.orphans import GRACE, clear_orphans
 from consumers.janitor.sweep import sweep
 from shared import owner
 from shared.forms import rendition_id
+from shared.spool.commitments import active_commitments
+from shared.spool.commitments import marker as commitment_marker
 from shared.spool.deliveries import marker
 from shared.spool.known import SERIES, is_as_known, note_series, parts_of_series
 from shared.spool.parts import Part, active_parts, read_part
@@ -149,14 +151,16 @@ def test_a_marker_whose_maker_was_killed_goes_after_a_day(spool: Spool) -> None:
         id="p" + "1" * 32, source="ct-1", calling_ae_title="CT1", called_ae_title="DCMRELAY",
         study_instance_uid="1.1", run="i0", opened_at=spool.now(),
     )  # fmt: skip
-    for name in (part.marker, marker("d" + "1" * 32)):
+    names = (part.marker, marker("d" + "1" * 32), commitment_marker("c" + "1" * 32))
+    for name in names:
         spool.store.put_new(name, b"")
         age(spool, name, GRACE * 0.99)
     assert found(spool) == {}
-    for name in (part.marker, marker("d" + "1" * 32)):
+    for name in names:
         age(spool, name)
-    assert found(spool) == {"marker": 2}
+    assert found(spool) == {"marker": 3}
     assert list(active_parts(spool)) == []
+    assert list(active_commitments(spool)) == []
 
 
 def test_a_unit_that_no_sweep_sees_is_made_seen_again(spool: Spool) -> None:

@@ -413,6 +413,17 @@ def test_what_is_worked_on_is_not_held_under_its_worker(spool: Spool, tmp_path: 
     assert newest.status == "working"
 
 
+def test_what_the_router_decides_just_now_is_not_held_under_it(spool: Spool, tmp_path: Path) -> None:
+    [reading] = routed(spool, closed(spool), "reading")
+    before = spool.deliveries.newest(reading)
+    assert before is not None
+    spool.deliveries.append(reading, states.fenced(before, now=spool.now()))
+    sweep(spool, CONFIG, parse(SMALL, tmp_path))
+    newest = spool.deliveries.newest(reading)
+    assert newest is not None
+    assert (newest.stage, newest.status) == (states.HAND_OVER, "waiting")
+
+
 def test_what_a_person_lets_go_on_without_its_route_is_not_held_again(spool: Spool, tmp_path: Path) -> None:
     (delivery,) = routed(spool, closed(spool), "archive")
     current = parse(SMALL, tmp_path)

@@ -1,5 +1,6 @@
 """What a sweep finds is told once by each notifier, whatever fails or dies in between."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from shared.notices.happened import note
 from shared.notices.sending import Message
 from shared.notices.told import failures
 from shared.outcomes import Later
+from shared.reload_note import note_of, read_note
 from shared.spool.pauses import Pause, put_pause
 from tests.dcmrelay.relays import NOW, Prepared, prepared
 
@@ -26,7 +28,7 @@ accepted_within = "10m"
 [[notify]]
 name = "page"
 kind = "command"
-on = ["dead_letter", "destination_down", "disk_low", "late", "stuck", "addendum", "handed_over"]
+on = ["dead_letter", "destination_down", "disk_low", "late", "stuck", "addendum", "handed_over", "configuration"]
 command = ["/bin/true"]
 """
 
@@ -60,7 +62,8 @@ class Told:
         now = NOW + timedelta(minutes=self.minutes)
         spool.now = lambda: now
         free = looking.free_since(spool, config)
-        troubles = tuple(looking.all_troubles(spool, config, sweep(spool, config.hash).unfinished, free))
+        unfinished, refused = sweep(spool, config.hash).unfinished, bool(read_note(config).get("refused"))
+        troubles = tuple(looking.all_troubles(spool, config, unfinished, free, refused=refused))
         teller = Teller(spool, config, config.notify[0], self.page)
         teller.tell(Look(troubles=troubles, held_back=frozenset(n for n, since in free.items() if since is None)))
         forget_told(spool, [teller], troubles)
@@ -161,6 +164,20 @@ def test_work_inside_the_relay_that_nobody_does_is_told_of(told: Told) -> None:
     told.relay.part(minutes=0)
     assert told.look(14) == []
     assert told.look(2) == ["1 study part waiting too long to be routed"]
+
+
+def test_a_configuration_file_that_is_refused_is_told_of_until_it_is_in_force(told: Told) -> None:
+    note = note_of(told.relay.config)
+    for refused in (["route 'all' key to: ..."], [], ["again"]):
+        note.write_text(json.dumps({"refused": refused}), encoding="utf-8")
+        told.look(30)
+        told.look(30)
+    assert told.page.said() == [
+        "the configuration file is refused, the one before stays in force",
+        "the configuration file is in force",
+        "the configuration file is refused, the one before stays in force",
+    ]
+    assert told.page.got[0].facts["command"] == "dcmrelay check"
 
 
 def test_what_happened_is_told_once_and_forgotten(told: Told) -> None:

@@ -14,6 +14,7 @@ from consumers.router.handler import Router
 from consumers.router.standing import candidate_in, delivery_to
 from producers.replay.correct import correct_part, correction_of
 from producers.replay.show import dead_letters
+from shared.dimse import CommitmentReport
 from shared.errors import SupersededError
 from shared.messages import StudyHandedOver
 from shared.notices.happened import of_happenings
@@ -24,8 +25,9 @@ from shared.spool.deliveries import order_from_json
 from shared.spool.diverts import Divert, put_divert
 from shared.spool.parts import is_finished
 from shared.spool.pauses import Pause, put_pause
-from shared.spool.pins import Pin, newest_pin, pinned_profile, study_pins
+from shared.spool.pins import Pin, newest_pin, pinned_profile, put_handed_over, study_pins
 from shared.spool.progress import Progress
+from shared.spool.verifications import put_report, transaction_uid
 from shared.work import Claim, Said
 from tests.consumers.bench import RELAY, STUDY, Bench, bench, data_set
 
@@ -230,6 +232,36 @@ def test_all_parts_of_a_study_move_together(hospital: Bench) -> None:
     assert pin(hospital).epoch == 1
 
 
+def test_what_is_handed_over_stays_urgent_and_an_addendum(hospital: Bench) -> None:
+    first = routed(hospital)
+    record(hospital, at(hospital, first, "archive"), {"delivered": by_index(0)})
+    hospital.now += MINUTES
+    later = hospital.part(data_set(21))
+    look(hospital, later)
+    hurried = states.hurried(state(hospital, old := at(hospital, later, "archive")), now=hospital.now, by="ann", why="")
+    hospital.spool.deliveries.append(old, hurried)
+    hospital.now += 20 * MINUTES
+    for part in (first, later, later):
+        look(hospital, part)
+    order = hospital.spool.deliveries.order(at(hospital, later, "reading")) or {}
+    assert (order["addendum"], order["urgent"]) == (True, True)
+    assert (hospital.spool.deliveries.order(at(hospital, first, "reading")) or {})["addendum"] is False
+
+
+def test_a_delivery_that_was_fenced_when_a_person_moved_its_study_goes_on(hospital: Bench) -> None:
+    part = routed(hospital)
+    fenced = states.fenced(state(hospital, delivery := at(hospital, part, "archive")), now=hospital.now)
+    hospital.spool.deliveries.append(delivery, fenced)
+    before = pin(hospital)
+    choices = tuple(replace(it, one_of=False) for it in before.choices)
+    put_handed_over(hospital.spool, study_pins(STUDY, "DCMRELAY"), replace(before, epoch=1, choices=choices))
+    said = look(hospital, part)
+    assert (state(hospital, delivery).stage, state(hospital, delivery).status) == ("send", "waiting")
+    assert "send.archive" in [ring.routing_key for ring in said.rings]
+    look(hospital, part)
+    assert state(hospital, part).status == "final"
+
+
 def test_late_parts_follow_the_hand_over(hospital: Bench) -> None:
     look(hospital, routed(hospital))
     late = hospital.part(data_set(21))
@@ -265,6 +297,20 @@ def test_a_person_is_asked_with_the_commands_that_help(tmp_path: Path) -> None:
     n = held.n
     look(it, part)
     assert state(it, old).n == n
+
+
+def test_a_person_who_is_asked_and_a_destination_that_is_asked_for_commitment_are_told_apart(tmp_path: Path) -> None:
+    it = bench(tmp_path, TEXT.replace("AS", "always") + 'mode = "ask"\n')
+    part = routed(it)
+    look(it, part)
+    delivery = at(it, part, "archive")
+    answer = CommitmentReport(transaction_uid=transaction_uid(delivery, 1), committed=(), failed={})
+    assert not put_report(it.spool, "archive", answer), "nobody asked it yet"
+    held = state(it, delivery)
+    it.spool.deliveries.append(delivery, states.released(held, now=it.now, by="ann", why=""))
+    record(it, delivery, {"asked": {"1": it.now.isoformat()}})
+    it.spool.deliveries.append(delivery, states.asked(state(it, delivery), "verify", now=it.now, why="again"))
+    assert put_report(it.spool, "archive", answer)
 
 
 def test_when_partial_is_hold_a_person_decides(tmp_path: Path) -> None:

@@ -104,13 +104,14 @@ def test_two_parts_of_a_study_are_never_sent_at_the_same_time_and_others_overtak
     with listening(Holding()) as peer, sending(two(relay, peer)):
         parts = [rung(relay, publisher, 1, A)]
         eventually(lambda: peer.began == [f"{A}.1.1"])
-        parts += [rung(relay, publisher, number, A) for number in (2, 3, 4)]
+        # More bells than the broker hands out at once: they are all before the other study's.
+        parts += [rung(relay, publisher, number, A) for number in range(2, 14)]
         eventually(is_final(relay, rung(relay, publisher, 1, B)), 20)
         assert peer.began == [f"{A}.1.1", f"{B}.1.1"]
         peer.may_answer.set()
         eventually(is_final(relay, *parts), 20)
-    assert peer.began == [f"{A}.1.1", f"{B}.1.1", f"{A}.1.2", f"{A}.1.3", f"{A}.1.4"]
-    assert [relay.spool.deliveries.newest(it).n for it in parts] == [3, 3, 3, 3]  # type: ignore[union-attr]
+    assert peer.began == [f"{A}.1.1", f"{B}.1.1", *(f"{A}.1.{number}" for number in range(2, 14))]
+    assert {relay.spool.deliveries.newest(it).n for it in parts} == {3}  # type: ignore[union-attr]
 
 
 def test_one_association_is_the_default_and_studies_wait_for_each_other(relay: Bench, publisher: Publisher) -> None:

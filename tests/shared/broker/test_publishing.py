@@ -1,5 +1,6 @@
 """Publishing to a real RabbitMQ: persistent, mandatory, confirmed, and healing."""
 
+import json
 import threading
 import time
 from datetime import timedelta
@@ -7,10 +8,12 @@ from datetime import timedelta
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
+from dcmrelay.private_broker import PrivateBroker
 from shared.broker import Publisher, link
 from shared.broker.topology import RUNGS
 from shared.errors import BrokerError
 from shared.messages import Bell, Event, StudyCompleted, StudyRouted, decode_bell
+from tests.brokers import management
 from tests.shared.broker.ends import PART, ROUTE, bare_channel, consuming, next_of, publishing, ring, take
 from tests.support import eventually
 
@@ -105,6 +108,20 @@ def test_a_binding_that_somebody_deleted_is_an_error_once_and_then_heals(broker_
             publisher.ring([ring()])
         assert eventually(lambda: rings(publisher))
         assert publisher.depth(ROUTE) == 1
+
+
+def test_a_queue_that_is_full_takes_nothing_into_the_void_and_later_takes_it(
+    broker_url: str, shared_broker: PrivateBroker
+) -> None:
+    path = f"/api/policies/{broker_url.rpartition('/')[2]}/full"
+    rule = {"pattern": ".", "apply-to": "queues", "definition": {"max-length": 0, "overflow": "reject-publish"}}
+    with publishing(broker_url) as publisher:
+        management(shared_broker, "PUT", path, json.dumps(rule).encode())
+        eventually(lambda: not rings(publisher))
+        with pytest.raises(BrokerError):
+            publisher.tell(COMPLETED)
+        management(shared_broker, "DELETE", path)
+        assert eventually(lambda: rings(publisher))
 
 
 def test_a_fact_that_must_arrive_is_not_told_into_the_void(broker_url: str) -> None:

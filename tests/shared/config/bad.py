@@ -10,6 +10,10 @@ TO = R + 'to = ["archive"]\n'
 P = "[profile.p]\n"
 T = '[ingress.tls]\nlisten = ["127.0.0.1:2762"]\ncertificate = "c"\nkey = "k"\nca = "a"\n'
 C = '[relay]\ntimezone = "UTC"\n[calendar.c]\n'
+N = '[[notify]]\nname = "n"\non = ["late"]\n'
+SMTP = N + 'kind = "smtp"\nhost = "mail.example"\nfrom = "r@h.example"\nto = ["p@h.example"]\n'
+HOOK = N + 'kind = "webhook"\n'
+CMD = N + 'kind = "command"\n'
 OPTIONS_OF_DATES = '["retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"]'
 
 BAD = [
@@ -52,6 +56,83 @@ BAD = [
         "profile 'p' key objects.dose: 'dose' is not known here; did you mean 'dose_sr'?",
     ),
     ('[spool]\n"a\\nb" = 1', "[spool] key 'a\\nb': is not known here; known are retention, optional_max, scrub_rate"),
+    # who tells a person
+    (N, "notify 'n' key kind: is missing; add it"),
+    (N + 'kind = "mail"', "notify 'n' key kind: 'mail' is not known here; known are 'smtp', 'webhook', 'command'"),
+    (
+        CMD.replace('"late"', '"dead"') + 'command = ["/bin/true"]',
+        "notify 'n' key on: 'dead' is not known here; known are 'dead_letter', 'destination_down', 'handed_over', 'disk_low', 'late', 'addendum', 'stuck', 'commitment', 'configuration'",
+    ),
+    (
+        CMD.replace('"late"', "") + 'command = ["/bin/true"]',
+        "notify 'n' key on: an empty list allows nothing; name what you mean, or leave the key out",
+    ),
+    (
+        SMTP.replace('host = "mail.example"\n', ""),
+        "notify 'n' key host: is missing; add it, for example host = \"mail.example\"",
+    ),
+    (
+        SMTP.replace('from = "r@h.example"\n', ""),
+        "notify 'n' key from: is missing; add it, for example from = \"relay@hospital.example\"",
+    ),
+    (
+        SMTP.replace('to = ["p@h.example"]\n', ""),
+        "notify 'n' key to: is missing; add it, for example to = [\"pacs@hospital.example\"]",
+    ),
+    (
+        SMTP.replace("p@h.example", "Ann <p@h.example>"),
+        "notify 'n' key to: 'Ann <p@h.example>' is not a mail address; write it like \"pacs@hospital.example\"",
+    ),
+    (SMTP + 'user = "relay"', "notify 'n' key password_file: is missing; add it, or remove user"),
+    (SMTP + 'password_file = "secret"', "notify 'n' key user: is missing; add it, or remove password_file"),
+    (
+        SMTP + 'security = "none"\nuser = "relay"\npassword_file = "secret"',
+        'notify \'n\' key security: is "none", so the password would go in the clear; write "starttls" or "tls", or remove user',
+    ),
+    (
+        SMTP + 'security = "ssl"',
+        "notify 'n' key security: 'ssl' is not known here; known are 'starttls', 'tls', 'none'",
+    ),
+    (
+        SMTP + 'url = "https://h.example/x"',
+        'notify \'n\' key url: belongs to kind = "webhook", and this one is "smtp"; remove it',
+    ),
+    (HOOK, "notify 'n' key url: is missing; add it, or name a file with it in url_file, such as \"/run/secrets/hook\""),
+    (
+        HOOK + 'url = "https://h.example/x"\nurl_file = "u"',
+        "notify 'n' key url: is given, and url_file too; keep one of them",
+    ),
+    (HOOK + 'url = "http://h.example/x"', "notify 'n' key url: goes in the clear to another machine; write https://"),
+    (
+        HOOK + 'url = "https://u:s3cret@h.example/x"',
+        "notify 'n' key url: holds a password; take it out of this file and name a file with it in password_file",
+    ),
+    (
+        HOOK + 'url = "ftp://h.example/x"',
+        "notify 'n' key url: must begin with https:// or http://, like \"https://relay@host.example/name\"",
+    ),
+    (CMD, 'notify \'n\' key command: is missing; add it, for example command = ["/usr/local/bin/page", "pacs"]'),
+    (
+        CMD + 'command = "page pacs"',
+        "notify 'n' key command: 'page pacs' must be a list of the program and each of its arguments, such as [\"/usr/local/bin/page\", \"pacs\"]",
+    ),
+    (
+        CMD + 'command = ["/bin/page", "a\\u0007b"]',
+        "notify 'n' key command: 'a\\x07b' must be at most 4096 characters without control characters",
+    ),
+    (
+        CMD + 'command = ["/bin/true"]\nevery = "15"',
+        "notify 'n' key every: '15' is not a duration; write a number and ms, s, m, h or d, such as \"30s\"",
+    ),
+    (
+        CMD + 'command = ["/bin/true"]\n' + CMD + 'command = ["/bin/true"]',
+        "notify 'n' key name: 'n' is used 2 times; names must differ",
+    ),
+    (
+        D + 'alert_after = "0"',
+        "destination 'd' key alert_after: '0' is not a duration; write a number and ms, s, m, h or d, such as \"30s\"",
+    ),
+    (TO + "accepted_within = 10", "route 'r' key accepted_within: 10 must be text in quotes, such as \"30s\""),
     # storage commitment
     (
         S + 'commitment = { by = "archve" }',

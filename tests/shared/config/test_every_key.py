@@ -17,7 +17,7 @@ from tests.shared.config.examples import FOLDER
 FILE = FOLDER / "dcmrelay.toml"
 WRONG = ("-7", "true", '"\\u2603 ?"', "[-7]", "{ strange = 1 }")
 SAYS_WHAT_TO_WRITE = re.compile(
-    r"write|must |did you mean|known are|without quotes|can only be|such as|for example|add |use |take |leave|remove"
+    r"write|must |did you mean|known are|without quotes|can only be|such as|example|add |use |take |leave|remove|name a"
 )
 
 

@@ -159,7 +159,7 @@ def _refusal(path: Path) -> str:
 
 def test_a_file_that_is_not_there_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "dcmrelay.toml"
-    assert _refusal(path) == f"{path}: does not exist; write it (the README shows one), or name another with --config"
+    assert _refusal(path) == f"{path}: does not exist; write one with `dcmrelay init`, or name another with --config"
 
 
 def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path) -> None:
@@ -183,8 +183,21 @@ def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) ->
     [
         ("[relay]\nae_title = CT1\n", "line 2, column 12: not TOML: invalid value; text stands in double quotes"),
         ("[relay]\nae_title\n", "line 2, column 9: not TOML: expected '=' after a key"),
-        ('[relay]\nae_title = "A"\nae_title = "B"\n', "line 3, column 15: not TOML: cannot overwrite a value"),
-        ("[relay", "at its end: not TOML: expected ']'"),
+        ("[relay]\nae_title\n", "; write key = value"),
+        ('[relay]\nae_title = "A"\nae_title = "B"\n', "line 3, column 15: not TOML: cannot overwrite a value; the key"),
+        ("a = { b = 1, b = 2 }", "; the key stands twice: keep one of them"),
+        ("[relay]\n[spool]\n[relay]\n", "line 3, column 7: not TOML: cannot declare ('relay',) twice; the heading"),
+        ("a = { b = 1 }\na.c = 2\n", "; a table or list in braces or brackets is whole"),
+        ('a = "b', "; text ends with the quote that it begins with"),
+        ('a = "b\n"', "; text ends with the quote that it begins with"),
+        ('a = "C:\\dicom"', "; write \\\\ for a backslash in double quotes, or use single quotes"),
+        ('a = "b" c = 1', "; one key = value stands on a line"),
+        ("[relay", "at its end: not TOML: expected ']' at the end of a table declaration; a heading is [name]"),
+        ('to = ["archive", ', "at its end: not TOML: invalid value; text stands in double quotes"),
+        ('to = ["archive"', "; a list ends with ]; was the file cut short?"),
+        ('tls = { ca = "a"', "; a table in braces ends with } on the same line; was the file cut short?"),
+        ("= 5", "; write key = value, or a heading [name]"),
+        ("a.= 5", "; a key is letters, digits, - and _, or stands in quotes"),
         ("a = " + "[" * 5000, "is not TOML that can be read"),
         ("a = " + "9" * 5000, "is not TOML that can be read"),
     ],
