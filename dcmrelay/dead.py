@@ -26,7 +26,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, 
 Why = Annotated[str, typer.Option(help="Your words for the record; no patient data.")]
 Rate = Annotated[str, typer.Option(metavar="10/min", help="So many per s, min or h, each at a due time of its own.")]
 _SET = "Correct an element first, of one study; may be repeated. Who, why and which elements is recorded."
-ProfileNow = Annotated[bool, typer.Option("--profile-now", help="De-identify anew, by the profile as it is now.")]
+ProfileNow = Annotated[bool, typer.Option("--profile-now", help="Make it anew, by profile and edit as they are now.")]
 
 
 @app.command("list")

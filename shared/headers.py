@@ -23,6 +23,8 @@ from shared.uids import is_uid
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
 LARGEST_INFLATED_BYTES = 4 << 20
+LARGEST_ELEMENT_BYTES = 64 << 20
+_BEFORE_PIXELS, _UNDEFINED = 0x7FDFFFFF, 0xFFFFFFFF
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -47,22 +49,24 @@ def read_identity(path: Path) -> Identity:
     return Identity(**dict(zip(Identity.__dataclass_fields__, (_uid(header, k) for k in _IDENTITY), strict=True)))
 
 
-def read_header(path: Path, keywords: Iterable[str]) -> Dataset:
+def read_header(path: Path, keywords: Iterable[str] | None) -> Dataset:
     """The named top-level elements of a Part 10 file, decoded; what the file does not have is absent.
 
     Args:
         path: the file.
-        keywords: DICOM keywords; nothing behind the highest of their tags is read.
+        keywords: DICOM keywords; nothing behind the highest of their tags is read. None: all before the pixel data,
+            or before an element of more than 64 MiB.
 
     Raises:
         DataSetError: not readable as DICOM, or gone.
         StorageError: the disk refused.
     """
-    tags: list[BaseTag | int] = [BaseTag(tag) for tag in map(tag_for_keyword, keywords) if tag is not None]
+    known = None if keywords is None else [tag for tag in map(tag_for_keyword, keywords) if tag is not None]
+    tags: list[BaseTag | int] | None = None if known is None else [*map(BaseTag, known), BaseTag(0x00080005)]
     offset, transfer_syntax = read_meta(path)
     with _parsing("not readable as a DICOM data set"), path.open("rb") as file:
         file.seek(offset)
-        return _read(file, transfer_syntax, [*tags, BaseTag(0x00080005)])
+        return _read(file, transfer_syntax, tags)
 
 
 def read_meta(path: Path) -> tuple[int, str]:
@@ -91,16 +95,16 @@ def _parsing(failed: str) -> Iterator[None]:
         raise DataSetError(f"{failed} ({type(error).__name__})") from None
 
 
-def _read(file: BinaryIO, transfer_syntax: str, tags: list[BaseTag | int]) -> Dataset:
+def _read(file: BinaryIO, transfer_syntax: str, tags: list[BaseTag | int] | None) -> Dataset:
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
         deflated = file.read(LARGEST_INFLATED_BYTES)  # deflating never makes it longer than it was, but for a few bytes
         file = BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, LARGEST_INFLATED_BYTES))
-    last = max(tags)
+    last, longest = (_BEFORE_PIXELS, LARGEST_ELEMENT_BYTES) if tags is None else (max(tags), _UNDEFINED)
     header = read_dataset(
         file,
         is_implicit_VR=transfer_syntax == ImplicitVRLittleEndian,
         is_little_endian=transfer_syntax != ExplicitVRBigEndian,
-        stop_when=lambda tag, _vr, _length: tag > last,
+        stop_when=lambda tag, _vr, length: tag > last or longest < length < _UNDEFINED,
         specific_tags=tags,
     )
     header.decode()

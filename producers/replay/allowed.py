@@ -108,6 +108,24 @@ def by_profile_now(form: Form, config: Config, key_id: Callable[[str], str], nam
     return replace(form, profile=name, profile_hash=profile.hash, key_id=key_id(name), engine_version=ENGINE_VERSION)
 
 
+def by_rules_now(form: Form, config: Config, key_id: Callable[[str], str], edit_key_id: Callable[[str], str]) -> Form:
+    """A form by its profile and its edit as they are configured now. Arguments as for `form_towards`.
+
+    Raises:
+        ValueError: one of them is not there, or the form has none.
+    """
+    if not (form.profile or form.edit):
+        raise ValueError(f"it goes {form.label}, by no profile and no edit")
+    if form.kind == "deidentified":
+        form = by_profile_now(form, config, key_id)
+    if not form.edit:
+        return form
+    edit = config.edits.get(form.edit)
+    if edit is None:
+        raise ValueError(f"it goes {form.label}, and there is no such edit in the configuration")
+    return replace(form, edit_hash=edit.hash, edit_key_id=edit_key_id(form.edit) if form.edit_key_id else "")
+
+
 def _route(form: Form, to: str, part: Part, config: Config) -> Route:
     routes = [it for it in config.routes if to in it.destinations and _is_open_to(it, part)]
     if not routes:
@@ -117,7 +135,7 @@ def _route(form: Form, to: str, part: Part, config: Config) -> Route:
     if not same:
         raise ValueError(f"no route gives '{to}' studies of '{part.source}' {form.label}; it goes in no other form")
     if form.edit and config.edits[form.edit].hash != form.edit_hash:
-        raise ValueError(f"edit '{form.edit}' was changed since; `dcmrelay dead replay` sends it as it was pinned")
+        raise ValueError(f"edit '{form.edit}' was changed since; --profile-now makes a new rendition by it")
     if bool(form.edit_key_id) == (same[0].correction or form.kind == "deidentified") and form.edit:
         raise ValueError(f"route '{same[0].name}' makes other SOP Instance UIDs; it goes in no other form")
     if form.kind == "deidentified" and config.profiles[form.profile].hash != form.profile_hash:

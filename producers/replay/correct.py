@@ -107,10 +107,12 @@ def effect_of(spool: Spool, part_id: str, corrections: Edit) -> Effect:
     part, manifest = read_part(spool, part_id), read_manifest(spool, part_id)
     if part is None or manifest is None:
         raise ValueError(_IMAGES_GONE)
+    # Whether an instance may become ISO_IR 192 for a letter that its character set has not, all its text decides.
+    keywords = keywords_in(corrections) if all(it.isascii() for it in corrections.set.values()) else None
     changed, impossible = Counter[str](), Counter[str]()
     for instance in manifest.instances:
         try:
-            header = read_header(spool.store.path(instance.file), keywords_in(corrections))
+            header = read_header(spool.store.path(instance.file), keywords)
             before = edited_header(header, Edit(), {})
             after = edited_header(header, corrections, facts_for(part))
         except DataSetError as error:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from producers.replay.allowed import by_profile_now, form_towards, readdressed
+from producers.replay.allowed import by_rules_now, form_towards, readdressed
 from producers.replay.correct import corrections_for, effect_of
 from producers.replay.ring import put
 from producers.replay.show import brought_by, instances_of, unbrought
@@ -181,7 +181,7 @@ def _new(site: Site, part: Unit, orders: Iterable[Ordered]) -> list[Ordered]:
 def _changed(site: Site, order: Order, to: str, *, profile_now: bool) -> Order:
     keys = partial(_key_id, key_id, site.config), partial(_key_id, edit_key_id, site.config)
     if profile_now:
-        order = replace(order, form=by_profile_now(order.form, site.config, keys[0]))
+        order = replace(order, form=by_rules_now(order.form, site.config, *keys))
     if to:
         order = replace(order, form=form_towards(order, to, site.config, *keys))
         order = readdressed(order, to, part=part_of(site.spool, order.part), config=site.config)

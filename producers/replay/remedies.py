@@ -25,7 +25,7 @@ def remedies(letter: DeadLetter) -> list[str]:
 def _of_delivery(letter: DeadLetter, again: str) -> list[str]:
     name = letter.destination
     elsewhere = f"to another destination that a route names: `dcmrelay dead redirect {letter.id[:SHORT]} --to NAME`"
-    anew = f"after the profile was changed, {again[:-1]} --profile-now` makes a new rendition by it"
+    anew = f"after its profile or edit was changed, {again[:-1]} --profile-now` makes a new rendition by it"
     missing = f"{again} sends what is missing"
     match letter.dead_letter_class:
         case "unreachable":

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from shared.config.addresses import parse_address
 from shared.config.rewriting import Edit
 from shared.errors import PermanentError
 from shared.spool.parts import read_manifest
@@ -53,4 +54,13 @@ def with_more(spool: Spool, part: str, before: str, more: Edit) -> Edit:
     Raises:
         PermanentError: as `read_corrections`.
     """
-    return Edit(set={**read_corrections(spool, part, before).set, **more.set}) if before else more
+    if not before:
+        return more
+    places, earlier = {_place(it) for it in more.set}, read_corrections(spool, part, before).set
+    return Edit(set={**{it: value for it, value in earlier.items() if _place(it) not in places}, **more.set})
+
+
+def _place(element: str) -> tuple[tuple[int, ...], int, str]:
+    """Where an element is, however it was written."""
+    address = parse_address(element)
+    return address.way, address.tag, address.creator

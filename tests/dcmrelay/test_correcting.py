@@ -166,6 +166,42 @@ def test_a_correction_that_is_wrong_too_waits_again_and_a_second_adds_to_it(rela
     assert [(it.PatientID, it.AccessionNumber) for it in leaving(relay, delivery).values()] == [("471100", "A9")]
 
 
+def test_a_second_correction_may_name_the_same_element_by_its_tag(relay: Bench, command: Command) -> None:
+    part = held(relay, data_set())
+    command("dead", "replay", part, "--set", "PatientID=X1", *WHY)
+    routed(relay, part)
+    said = command("dead", "replay", part, "--set", "(0010,0020)=471100", *WHY)
+    assert (said.code, said.err) == (0, "")
+    assert routed(relay, part).outcome == "routed"
+
+
+def test_a_letter_that_the_rest_of_an_instance_cannot_stand_beside_is_refused_before_anything_goes(
+    relay: Bench, command: Command
+) -> None:
+    part = held(relay, data_set(SpecificCharacterSet="ISO_IR 100", StudyDescription="Größe"))
+    said = command("dead", "replay", part, "--set", "PatientName=Διονύσιος", *WHY)
+    assert said.code == 1
+    assert "PatientName has characters that the character set of the instance has not" in said.err
+    assert relay.spool.parts.newest(part).status == "held"  # type: ignore[union-attr]
+
+
+def test_what_an_edit_held_goes_by_the_edit_of_now_when_that_is_said(relay: Bench, command: Command) -> None:
+    configured(relay, RELAY + EDITED.replace('"HX{', '"A number much too long {'))
+    part = relay.part(data_set(1, AccessionNumber="A1"))
+    routed(relay, part)
+    (old,) = deliveries(relay, part)
+    rendered(relay, old)
+    answered(relay, old, word=Held("1 instance is held", "invalid"))
+    configured(relay, RELAY + EDITED)
+    said = command("dead", "replay", old, "--profile-now", *WHY)
+    assert (said.code, said.err) == (0, "")
+    routed(relay, part)
+    new = deliveries(relay, part)[1]
+    configured(relay, RELAY + ALL)  # what it goes by now is kept
+    rendered(relay, new)
+    assert [it.AccessionNumber for it in leaving(relay, new).values()] == ["HXA1"]
+
+
 def test_corrections_come_before_edit_and_profile(relay: Bench, command: Command) -> None:
     configured(
         relay,

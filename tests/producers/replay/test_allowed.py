@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.replay.allowed import by_profile_now, form_towards, readdressed
+from producers.replay.allowed import by_profile_now, by_rules_now, form_towards, readdressed
 from shared.config import Config, parse
 from shared.forms import ENGINE_VERSION, RECEIVED, Form
 from shared.spool.deliveries import Order
@@ -192,3 +192,30 @@ def test_nothing_that_was_to_be_de_identified_goes_to_another_candidate_without(
     found = form_towards(order(form), "backup", config, lambda _: "k", lambda _: "e")
     assert found.kind == kind
     assert found.edit_key_id == ("e" if kind == "edited" else "")
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        (RECEIVED, "it goes as received, by no profile and no edit"),
+        (Form(kind="edited", corrections="c"), "it goes corrected, by no profile and no edit"),
+        (Form(kind="deidentified", profile="gone", profile_hash="0"), "there is no such profile"),
+        (Form(kind="edited", edit="gone", edit_hash="0"), "there is no such edit"),
+    ],
+)
+def test_without_its_profile_and_its_edit_there_is_no_form_of_now(config: Config, form: Form, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        by_rules_now(form, config, lambda _: "k", lambda _: "e")
+
+
+@pytest.mark.parametrize(("key", "now"), [("old", "e"), ("", "")])
+def test_an_edit_that_was_changed_since_goes_nowhere_new_but_as_it_is_now(tmp_path: Path, key: str, now: str) -> None:
+    editing = '[edit.console]\nset = { InstitutionName = "H" }\n[[route]]\nname = "editing"\nedit = "console"\n'
+    unkeyed = "" if key else "correction = true\n"
+    config = parse(TEXT.replace('"unrouted"', '"edited"') + f'{editing}{unkeyed}to = ["edited"]\n', tmp_path)
+    older = Form(kind="edited", edit="console", edit_hash="0", edit_key_id=key, corrections="c")
+    with pytest.raises(ValueError, match="edit 'console' was changed since; --profile-now"):
+        readdressed(order(older), "edited", part=PART, config=config)
+    newer = by_rules_now(older, config, lambda _: "k", lambda _: "e")
+    assert newer == replace(older, edit_hash=config.edits["console"].hash, edit_key_id=now)
+    assert readdressed(order(newer), "edited", part=PART, config=config).form == newer
