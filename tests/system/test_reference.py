@@ -178,6 +178,8 @@ def _instances(service: StoreScp) -> set[str]:
 
 
 def test_what_explain_says_is_what_the_relay_then_does(hospital: Hospital, tmp_path: Path) -> None:
+    # By day the circuit that the test above opened would have the study handed over at once.
+    hospital.relay.set_clock((NOON + timedelta(days=1)).replace(hour=21))
     asked = {
         "ct-1": ("CT1", "DCMRELAY", "CT"),
         "mr-1": ("MR1", "DCMRELAY", "MR"),
