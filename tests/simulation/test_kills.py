@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from tests.simulation.processes import Killed, Process
 from tests.simulation.world import World
 
@@ -47,6 +49,7 @@ def test_a_run_without_a_kill_delivers_everything_once(new_world: NewWorld) -> N
     assert len(steps) > 200
 
 
+@pytest.mark.timeout(400)
 def test_nothing_is_lost_by_a_kill_at_any_step(new_world: NewWorld) -> None:
     points = len(run(new_world(1)))
     duplicates = most = 0
