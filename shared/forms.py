@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -63,6 +64,26 @@ def hashed_id(letter: str, *facts: object) -> str:
 def form_to_json(form: Form) -> dict[str, str | int]:
     """A form as it is written and hashed: without what only edits have when there is none, as it was before them."""
     return {key: value for key, value in asdict(form).items() if value or key not in _OF_EDITS}
+
+
+def edited(form: Form, *, edit: str, edit_hash: str, edit_key_id: Callable[[], str], correction: bool) -> Form:
+    """A form with an edit first, whatever edit it had before.
+
+    Args:
+        form: as it would be without; one that is de-identified gets its new SOP Instance UIDs from the profile.
+        edit: the edit's name.
+        edit_hash: hash of its content.
+        edit_key_id: gives the public name of its key; asked only when it makes new UIDs.
+        correction: whether the route says that the object stays the same.
+    """
+    keeps = correction or form.kind == "deidentified"
+    return replace(
+        form,
+        kind="edited" if form.kind == "received" else form.kind,
+        edit=edit,
+        edit_hash=edit_hash,
+        edit_key_id="" if keeps else edit_key_id(),
+    )
 
 
 def corrected(form: Form, corrections: str) -> Form:

@@ -8,7 +8,7 @@ from shared.config.peers import Destination
 from shared.config.profiles import Profile
 from shared.config.rules import Route
 from shared.errors import PermanentError
-from shared.forms import ENGINE_VERSION, RECEIVED, Form, corrected
+from shared.forms import ENGINE_VERSION, RECEIVED, Form, corrected, edited
 from shared.spool.deliveries import Order
 from shared.spool.parts import Part
 from shared.spool.pins import Choice, Pin
@@ -140,16 +140,15 @@ def _unedited(route: Route, config: Config, issuer: str, key_id: KeyId) -> Form:
 
 
 def _edited(form: Form, route: Route, config: Config, edit_key_id: KeyId) -> Form:
-    """The form with the route's edit before it. A de-identified instance gets its new UID from the profile."""
-    if route.edit is None:
+    """The form with the route's edit before it."""
+    if (name := route.edit) is None:
         return form
-    keeps = route.correction or form.kind == "deidentified"
-    return replace(
+    return edited(
         form,
-        kind="edited" if form.kind == "received" else form.kind,
-        edit=route.edit,
-        edit_hash=config.edits[route.edit].hash,
-        edit_key_id="" if keeps else edit_key_id(route.edit),
+        edit=name,
+        edit_hash=config.edits[name].hash,
+        edit_key_id=lambda: edit_key_id(name),
+        correction=route.correction,
     )
 
 

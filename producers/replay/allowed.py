@@ -6,7 +6,7 @@ from dataclasses import replace
 from shared.config import Config
 from shared.config.conditions import satisfied
 from shared.config.rules import Route
-from shared.forms import ENGINE_VERSION, Form
+from shared.forms import ENGINE_VERSION, Form, edited
 from shared.spool.deliveries import Order
 from shared.spool.parts import Part
 
@@ -76,16 +76,15 @@ def form_towards(
 
 def _edited(form: Form, route: Route, config: Config, edit_key_id: Callable[[str], str]) -> Form:
     """A form with the edit of another candidate, or without any."""
-    if route.edit is None:
+    if (name := route.edit) is None:
         is_plain = form.kind == "edited" and not form.corrections
         return replace(form, kind="received" if is_plain else form.kind, edit="", edit_hash="", edit_key_id="")
-    keeps = route.correction or form.kind == "deidentified"
-    return replace(
+    return edited(
         form,
-        kind="edited" if form.kind == "received" else form.kind,
-        edit=route.edit,
-        edit_hash=config.edits[route.edit].hash,
-        edit_key_id="" if keeps else edit_key_id(route.edit),
+        edit=name,
+        edit_hash=config.edits[name].hash,
+        edit_key_id=lambda: edit_key_id(name),
+        correction=route.correction,
     )
 
 
