@@ -39,6 +39,7 @@ class Service:
         judges: asked before one does; they raise StartError.
         watch: looks whether there is another one; None: nobody does.
         asked_to_look: set by SIGHUP.
+        failed: why it gave up.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Service:
     judges: list[Callable[[Config], None]] = field(default_factory=list)
     watch: Watch | None = None
     asked_to_look: threading.Event = field(default_factory=threading.Event)
+    failed: DcmrelayError | None = None
     _looking: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -76,6 +78,8 @@ class Service:
     def adopt(self, config: Config) -> None:
         """Bring a configuration into force; its snapshot is in the spool before anybody uses its hash.
 
+        A worker of which a part cannot take it gives up: it does not go on by half of each.
+
         Raises:
             StorageError: the disk refused; the one before stays.
         """
@@ -85,13 +89,21 @@ class Service:
         self.spool.keep_config(config.snapshot(), config.hash)
         metrics.begin(self.kind, _names(config))
         self.config = config
-        for take in self.takers:
-            take(config)
+        try:
+            for take in self.takers:
+                take(config)
+        except Exception as error:  # noqa: BLE001  (the worker: nobody foresaw it; its text may hold values)
+            self.give_up("the configuration that changed was not taken", error)
         metrics.forget(_names(before), _names(config))
         metrics.CONFIG_RELOADED.set_to_current_time()
         log.info("config_reloaded", config=config.hash[:12], before=before.hash[:12])
         if keys := needs_restart(started, config):
             log.warning("needs_restart", keys=keys)
+
+    def give_up(self, what: str, error: Exception) -> None:
+        """Stop, and end with a line that says why; who runs the worker starts it anew, with what is in the file."""
+        self.failed = DcmrelayError(f"{what}: {type(error).__name__} at {where(error)}; it ends, to be started anew")
+        self.stopping.set()
 
     def __post_init__(self) -> None:
         """Remember what it was started with."""
@@ -128,6 +140,8 @@ def run(kind: str, config_path: Path, work: Callable[[Service], None]) -> int:
         service = _started(kind, config_path)
         threading.Thread(target=_look_for_changes, args=(service,), name="config", daemon=True).start()
         work(service)
+        if service.failed is not None:
+            raise service.failed
     except ConfigError as error:
         return _refused(kind, error, EXIT_CONFIG)
     except DcmrelayError as error:
@@ -159,7 +173,7 @@ def _watch(service: Service) -> None:
     for thread in giving:
         thread.join(max(0.0, until - time.monotonic()))
     log.warning("stopped_by_force")
-    os._exit(EXIT_STOPPED)
+    os._exit(EXIT_STOPPED if service.failed is None else _refused(service.kind, service.failed, EXIT_START))
 
 
 def _given_back(give_back: Callable[[], None]) -> None:
@@ -197,7 +211,10 @@ def _look_for_changes(service: Service) -> None:
     while not service.stopping.is_set():
         asked = service.asked_to_look.wait(LOOK_SECONDS)
         service.asked_to_look.clear()
-        service.is_current(asked=asked)
+        try:
+            service.is_current(asked=asked)
+        except Exception as error:  # noqa: BLE001  (without this thread the worker would never change again)
+            service.give_up("the configuration could not be looked at", error)
 
 
 def _names(config: Config) -> dict[str, tuple[str, ...]]:

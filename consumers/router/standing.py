@@ -63,11 +63,17 @@ class Stand:
     @property
     def is_asked(self) -> bool:
         """Whether it waits for a person because its route asks."""
-        return (
-            self.unit is not None
-            and self.unit.state.status == "held"
-            and bool(self.unit.state.facts.get("person_asked"))
-        )
+        return self._is_held and bool(self.unit and self.unit.state.facts.get("person_asked"))
+
+    @property
+    def is_policy(self) -> bool:
+        """Whether it waits for a person because what it was decided by is gone or was changed."""
+        is_policy = self.unit is not None and self.unit.state.dead_letter_class == "policy"
+        return self._is_held and is_policy and not self.is_asked
+
+    @property
+    def _is_held(self) -> bool:
+        return self.unit is not None and self.unit.state.status == "held"
 
 
 def divert_of(spool: Spool, route: Route) -> Divert | None:

@@ -135,7 +135,8 @@ class Watch:
         return self._look_at(route, stands, answer)
 
     def _decide(self, route: Route, pin: Pin, choice: Choice, stands: list[Stand]) -> Answer:
-        if any(it.is_open for it in stands) and all(it.is_asked for it in stands if it.is_open):
+        still_open = [it for it in stands if it.is_open]
+        if any(it.is_policy for it in still_open) or (still_open and all(it.is_asked for it in still_open)):
             return Stay(why="a person is asked", look_at=self._spool.now() + _LOOK_AGAIN)
         situation = situation_of(self._spool, pin, choice, stands)
         return decide(route, self._candidates(route), situation, self._spool.now())

@@ -111,10 +111,13 @@ class Slice:
                 self._claim.record({})
 
     def record(self) -> None:
-        """Write what is kept, if anything; what the disk refuses is kept for the next time."""
+        """Write what is kept, if anything; while the disk refuses it, nothing more is sent.
+
+        What the destination answered and nobody recorded would be sent again.
+        """
         with self._lock:
             if self._facts:
-                self._claim.record(self._facts)
+                self._claim.insist(self._facts)
             if self._facts.get("delivered"):
                 self._progressed()
             self._facts, self._count, self._since = {}, 0, time.monotonic()

@@ -71,7 +71,8 @@ def form_towards(
         source = config.source(order.source)
         issuer = form.issuer if source is None else source.issuer or ""
         form = by_profile_now(replace(form, kind="deidentified", issuer=issuer), config, key_id, theirs.profile)
-    return form if (theirs.edit or "") == form.edit else _edited(form, theirs, config, edit_key_id)
+    is_same = (theirs.edit or "") == form.edit and form.kind == order.form.kind  # who makes the UIDs hangs on the kind
+    return form if is_same else _edited(form, theirs, config, edit_key_id)
 
 
 def _edited(form: Form, route: Route, config: Config, edit_key_id: Callable[[str], str]) -> Form:

@@ -1,11 +1,14 @@
 """The right to work on a unit, and what a handler may do with it."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from shared.errors import HandedBackError, SupersededError
+from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential, wait_random
+from tenacity.nap import sleep_using_event
+
+from shared.errors import HandedBackError, StorageError, SupersededError
 from shared.spool import states
 from shared.spool.spool import Spool
 from shared.spool.states import State
@@ -41,6 +44,19 @@ class Claim:
         self.append(states.advanced(self.state, now=self._spool.now(), lease=LEASE, facts=facts))
         join(self.facts, facts)
 
+    def insist(self, facts: Mapping[str, Any]) -> None:
+        """As `record`, however long the disk refuses: what cannot be undone is not to be done again.
+
+        Raises:
+            SupersededError: the unit is somebody else's now.
+            StorageError: the process was told to stop before the disk took it.
+        """
+        self._insistently(lambda: self.record(facts))
+
+    def settle(self, state: State) -> None:
+        """Write the record that ends our work, as insistently: a live owner's unit is nobody else's to take."""
+        self._insistently(lambda: self.append(state))
+
     def check(self) -> None:
         """Ask between two pieces of work whether to go on.
 
@@ -58,3 +74,12 @@ class Claim:
         with self._lock:
             self._spool.units(self.id).append(self.id, state)
             self.state = state
+
+    def _insistently(self, write: Callable[[], None]) -> None:
+        Retrying(
+            retry=retry_if_exception_type(StorageError),
+            wait=wait_exponential(multiplier=0.1, max=10) + wait_random(0, 1),
+            sleep=sleep_using_event(self._stopping),
+            stop=stop_when_event_set(self._stopping),
+            reraise=True,
+        )(write)

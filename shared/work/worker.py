@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
-from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential, wait_random
-from tenacity.nap import sleep_using_event
 
 from shared import metrics, owner
 from shared.errors import (
     HandedBackError,
     PausedError,
     PermanentError,
-    StorageError,
     SupersededError,
     TransientError,
     where,
@@ -132,23 +129,11 @@ class Worker:
             state = states.broke(claim.state, outcome, now=now, retry=self.retry, jitter=jitter)
         else:
             state = states.settled(claim.state, outcome, now=now, retry=self.retry, jitter=jitter)
-        self._append(claim, state)
+        claim.settle(state)
         if state.status == "final" and claim.id.startswith("d"):
             self.spool.store.delete(marker(claim.id))
         _count(claim, state)
         return said(claim, state, outcome)
-
-    def _append(self, claim: Claim, state: State) -> None:
-        """Write the settling record, however long the disk refuses: a live owner's unit is nobody else's to take."""
-        for attempt in Retrying(
-            retry=retry_if_exception_type(StorageError),
-            wait=wait_exponential(multiplier=0.1, max=10) + wait_random(0, 1),
-            sleep=sleep_using_event(self.stopping),
-            stop=stop_when_event_set(self.stopping),
-            reraise=True,
-        ):
-            with attempt:
-                claim.append(state)
 
 
 def _count(claim: Claim, state: State) -> None:

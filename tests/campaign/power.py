@@ -19,17 +19,18 @@ def power(site: Site, rng: random.Random, many: int) -> dict[str, int]:
 
     The workers stand still for the milliseconds of the copy, so that it is of one moment.
     """
-    cuts = []
+    cuts, torn = [], 0
     for number in range(many):
         time.sleep(rng.uniform(0.1, 0.8))
         copy = site.folder / f"cut-{number}.img"
         site.crew.signal_all(signal.SIGSTOP)
         known = set(site.load.acknowledged)
-        power_cut(site.image, copy)
+        torn += power_cut(site.image, copy)
         site.crew.signal_all(signal.SIGCONT)
         cuts.append((copy, known))
     counts = {
         "images": many,
+        "image_retaken": torn,
         "image_acknowledged": 0,
         "image_lost": 0,
         "image_damaged": 0,

@@ -12,7 +12,7 @@ from dcmrelay.options import offer_no_phi
 from shared.config import Occasion, load, parse, unbuilt_in, warnings_of
 from tests.consumers.bench import ALL, RELAY
 from tests.ops.promql import PROJECT, declarations, exported_name
-from tests.ops.test_compose import services
+from tests.ops.test_compose import WORKERS, services
 
 PAGE = (PROJECT / "docs/operations.md").read_text(encoding="utf-8")
 
@@ -30,16 +30,23 @@ def test_the_page_lists_exactly_the_declared_metrics_in_their_order() -> None:
 
 
 def test_the_sample_configuration_loads_without_a_warning() -> None:
-    config = load(PROJECT / "ops/compose/dcmrelay.toml")
+    config = load(PROJECT / "ops/compose/config/dcmrelay.toml")
     assert (tuple(unbuilt_in(config)), tuple(warnings_of(config))) == ((), ())
 
 
 def test_the_sample_configuration_fits_the_compose_file() -> None:
-    config, ingress = load(PROJECT / "ops/compose/dcmrelay.toml"), services()["ingress"]
+    config, ingress = load(PROJECT / "ops/compose/config/dcmrelay.toml"), services()["ingress"]
     assert f"spool:{config.relay.data_dir}" in ingress["volumes"]
     assert config.broker.password_file == Path("/run/secrets") / ingress["secrets"][0]
     assert config.broker.url == "amqp://dcmrelay@rabbitmq:5672/"
     assert {f"{address.port}:{address.port}" for address in config.ingress.listen} == set(ingress["ports"])
+
+
+def test_workers_see_the_folder_of_the_configuration_with_what_lies_beside_it() -> None:
+    for worker in WORKERS:
+        mounted = [it.rpartition(":/")[0::2] for it in services()[worker]["volumes"] if "/etc/dcmrelay" in it]
+        assert mounted == [("${DCMRELAY_CONFIG_FOLDER:-./ops/compose/config}", "etc/dcmrelay:ro")]
+        assert services()[worker]["environment"]["DCMRELAY_CONFIG"] == "/etc/dcmrelay/dcmrelay.toml"
 
 
 def typed(text: str) -> set[str]:

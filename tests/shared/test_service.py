@@ -153,6 +153,26 @@ def test_what_nobody_foresaw_is_told_by_place_and_never_by_its_text(tmp_path: Pa
     assert err.splitlines()[-1] == "dcmrelay test: ended by a fault: ValueError at <string>:8"
 
 
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("ours.takers.append(broken)", "the configuration that changed was not taken"),
+        ("ours.judges.append(broken)", "the configuration could not be looked at"),
+    ],
+)
+def test_a_worker_that_cannot_take_what_changed_ends_with_one_line(tmp_path: Path, broken: str, said: str) -> None:
+    work = f"def broken(config):\n    raise KeyError('CANARY')\n{broken}\nPath('up').touch()\nours.stopping.wait(20)"
+    process = worker(tmp_path, work)
+    eventually((tmp_path / "up").exists)
+    (tmp_path / "dcmrelay.toml").write_text(CONFIG.replace("port = 104", "port = 105"), encoding="utf-8")
+    _, err = process.communicate(timeout=20)
+    lines = [line for line in err.splitlines() if line.startswith("dcmrelay test: ")]
+    assert process.returncode == 1
+    assert len(lines) == 1
+    assert f"{said}: KeyError at" in lines[0]
+    assert "CANARY" not in err
+
+
 def test_a_folder_that_is_not_a_relays_is_refused(tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
     (tmp_path / "var/somebody-elses").touch()

@@ -283,8 +283,12 @@ def test_late_parts_of_a_study_that_is_whole_there_stay_and_a_person_is_told(hos
 
 
 def _finish(it: Bench, delivery: str) -> None:
-    it.spool.deliveries.append(delivery, states.settled(
-        state(it, delivery), Done(outcome="delivered"), now=it.now, retry=states.Retry(), jitter=0))  # fmt: skip
+    _settle(it, delivery, Done(outcome="delivered"))
+
+
+def _settle(it: Bench, delivery: str, outcome: Outcome) -> None:
+    settled = states.settled(state(it, delivery), outcome, now=it.now, retry=states.Retry(), jitter=0)
+    it.spool.deliveries.append(delivery, settled)
 
 
 def test_a_person_is_asked_with_the_commands_that_help(tmp_path: Path) -> None:
@@ -311,6 +315,21 @@ def test_a_person_who_is_asked_and_a_destination_that_is_asked_for_commitment_ar
     record(it, delivery, {"asked": {"1": it.now.isoformat()}})
     it.spool.deliveries.append(delivery, states.asked(state(it, delivery), "verify", now=it.now, why="again"))
     assert put_report(it.spool, "archive", answer)
+
+
+def test_what_a_person_is_to_redirect_moves_to_nobody_by_itself(hospital: Bench) -> None:
+    part = routed(hospital)
+    held_at = at(hospital, part, "archive")
+    _settle(hospital, held_at, Held("destination 'archive' was changed", "policy"))
+    hospital.now += 60 * MINUTES
+    look(hospital, part)
+    assert (pin(hospital).epoch, state(hospital, held_at).status) == (0, "held")
+    hospital.spool.deliveries.append(
+        held_at, states.released(state(hospital, held_at), now=hospital.now, by="ann", why="it is right")
+    )
+    hospital.now += 60 * MINUTES
+    look(hospital, part)
+    assert (pin(hospital).epoch, state(hospital, held_at).outcome) == (1, "handed_over")
 
 
 def test_when_partial_is_hold_a_person_decides(tmp_path: Path) -> None:

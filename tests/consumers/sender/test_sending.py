@@ -13,7 +13,7 @@ from pydicom import Dataset
 from consumers.sender import ahead, sending
 from consumers.sender.pace import Pace
 from shared.dimse import CALLED_NOT_RECOGNIZED
-from shared.errors import HandedBackError
+from shared.errors import HandedBackError, StorageError
 from shared.spool.parts import Instance
 from shared.spool.pauses import Pause, put_pause
 from shared.spool.progress import last_progress
@@ -397,3 +397,24 @@ def test_a_delivery_of_which_everything_is_excluded_is_dropped_without_an_associ
         delivery = relay.delivery(relay.part(*data_sets(2)), excluded=(0, 1))
         state = after(relay, delivery, sender(relay))
     assert (state.status, state.outcome, peer.callers) == ("final", "dropped", [])
+
+
+def test_what_was_answered_while_the_disk_was_full_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay, refused = bench(tmp_path), []
+    append = relay.spool.deliveries.append
+
+    def refuse(unit: str, state: State) -> None:
+        if "delivered" in state.facts and len(refused) < 3:
+            refused.append(state.n)
+            raise StorageError("the disk is full")
+        append(unit, state)
+
+    monkeypatch.setattr(relay.spool.deliveries, "append", refuse)
+    with listening(Peer()) as peer:
+        delivery, state = sent(relay, peer, *data_sets(3))
+        if state.status != "final":
+            after(relay, delivery, sender(relay))
+    assert (len(refused), len(peer.got)) == (3, 3)
+    assert sorted(relay.facts(delivery)["delivered"]) == ["0", "1", "2"]

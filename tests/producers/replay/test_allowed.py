@@ -176,6 +176,7 @@ def test_another_candidate_of_its_route_gets_it_by_its_own_profile_and_edit(
         ('edit = "theirs"', "", "received"),
         ("", 'profile = "reading"', "deidentified"),
         ('profile = "reading"', "", "deidentified"),
+        ('edit = "theirs"', 'edit = "theirs", profile = "reading"', "deidentified"),
     ],
 )
 def test_nothing_that_was_to_be_de_identified_goes_to_another_candidate_without(
@@ -192,6 +193,8 @@ def test_nothing_that_was_to_be_de_identified_goes_to_another_candidate_without(
     found = form_towards(order(form), "backup", config, lambda _: "k", lambda _: "e")
     assert found.kind == kind
     assert found.edit_key_id == ("e" if kind == "edited" else "")
+    if of_night:
+        assert readdressed(order(found), "backup", part=PART, config=config).form == found
 
 
 @pytest.mark.parametrize(

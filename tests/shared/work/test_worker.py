@@ -444,6 +444,35 @@ def test_a_slice_that_the_disk_refuses_is_tried_again_later(
     assert (state.status, state.tries, state.faults, state.reason) == ("waiting", 1, 0, "the disk is full")
 
 
+def test_what_a_handler_insists_on_is_on_record_as_soon_as_the_disk_takes_it(
+    spool: Spool, unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Event, "wait", lambda *_, **__: False)
+
+    def handle(claim: Claim) -> Outcome:
+        refused = refusing(spool, monkeypatch, 30, "working")
+        claim.insist({"delivered": {"0": "0000"}})
+        assert len(refused) == 30
+        return Done(outcome="delivered")
+
+    worker(spool, handle).look(Bell(unit=unit, n=0))
+    loaded = spool.deliveries.load(unit)
+    assert loaded is not None
+    assert (loaded.state.outcome, loaded.state.tries, loaded.facts) == ("delivered", 0, {"delivered": {"0": "0000"}})
+
+
+def test_who_is_told_to_stop_insists_no_longer(spool: Spool, unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def handle(claim: Claim) -> Outcome:
+        stopped.stopping.set()
+        refusing(spool, monkeypatch, 1, "working")
+        claim.insist({"delivered": {"0": "0000"}})
+        raise AssertionError("went on")
+
+    stopped = worker(spool, handle)
+    stopped.look(Bell(unit=unit, n=0))
+    assert newest(spool, unit).status == "waiting"
+
+
 def test_a_damaged_record_is_an_error_before_anything_is_claimed(spool: Spool, unit: str) -> None:
     damage(spool, f"deliveries/{unit}/00000000.json")
     with pytest.raises(ValueError, match="Expecting"):
