@@ -13,7 +13,7 @@ from shared.spool.spool import Spool
 from shared.spool.units import Unit
 
 Row = dict[str, Any]
-MOST_ROWS = 200
+MOST_ROWS = 100
 _COLUMNS = ("id", "class", "destination", "source", "age", "reason", "next")
 _WORDS = ("delivered", "refused", "held", "dropped", "elsewhere")
 

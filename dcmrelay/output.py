@@ -10,7 +10,6 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -79,6 +78,8 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     if not (sys.stdout.isatty() and total):
         yield lambda _: None
         return
+    from rich.progress import Progress  # listings have no need of it
+
     with Progress(transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)

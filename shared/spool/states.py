@@ -11,7 +11,8 @@ from shared.outcomes import Done, Held, Later, Next, Outcome, Paused, Watched
 Status = Literal["waiting", "working", "held", "final"]
 # A delivery at this stage is nobody's to work on: the router decides whether another candidate gets the study.
 HAND_OVER = "hand_over"
-_TIMES = ("at", "due", "since", "lease")
+TIMES = ("at", "due", "since", "lease")
+"""Which fields of a record are times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,9 @@ class State:
     facts: Mapping[str, Any] = field(default_factory=dict)
     by: str = ""
     urgent: bool = False
+
+
+FIELDS = frozenset(State.__dataclass_fields__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,13 +304,13 @@ def resumed(state: State, *, now: datetime, by: str) -> State:
 def to_json(state: State) -> dict[str, Any]:
     """A record as it is written: only what differs from the default; times in ISO 8601 with their zone."""
     written = {key: value for key, value in vars(state).items() if value not in (None, "", 0, {}) or key == "n"}
-    return {key: value.isoformat() if key in _TIMES else value for key, value in written.items()}
+    return {key: value.isoformat() if key in TIMES else value for key, value in written.items()}
 
 
 def from_json(record: Mapping[str, Any]) -> State:
     """A record as it was written; keys of other versions are passed over."""
-    known = {key: value for key, value in record.items() if key in State.__dataclass_fields__}
-    for key in _TIMES:
+    known = {key: value for key, value in record.items() if key in FIELDS}
+    for key in TIMES:
         if key in known:
             known[key] = datetime.fromisoformat(known[key])
     return State(**known)

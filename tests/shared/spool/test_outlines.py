@@ -26,7 +26,7 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
 def deliveries(spool: Spool, count: int, first: int = 0) -> list[str]:
     ids = [f"d{number:032x}" for number in range(first, first + count)]
     for unit in ids:
-        spool.deliveries.create(unit, ORDER, FIRST)
+        spool.deliveries.create(unit, {**ORDER, "id": unit}, FIRST)
     return ids
 
 
@@ -67,7 +67,14 @@ def test_what_was_not_kept_is_read(spool: Spool) -> None:
     assert Outlines(spool).outline("d" + "f" * 32) is None
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"\xff", b'{"orders": 1}', b'{"other": []}', b'{"units": {"d%032x": []}}' % 0,
+        b'{"units": {"d%032x": [0, 0, 0, "p", "", {}]}}' % 0,
+        b'{"orders": [{}], "states": [{"status": "held"}], "units": {"d%032x": [0, 0, 0, "p", "then", {}]}}' % 0,
+    ],
+)  # fmt: skip
 def test_outlines_that_cannot_be_read_hide_nothing(spool: Spool, body: bytes) -> None:
     (unit,) = deliveries(spool, 1)
     spool.store.put_new("outlines/00000007.json", body)
