@@ -19,9 +19,8 @@ from shared.config import Config, find, load, unbuilt_in, warnings_of
 from shared.errors import ConfigError, DcmrelayError
 
 EXIT_NEEDED, EXIT_CONFIG = 1, 2
-# A listing makes a million objects and hardly any rubbish: a third of its time went into looking for that. A worker,
-# which stays, looks as often as usual.
-_SELDOM, _USUAL = (100_000, 50, 50), gc.get_threshold()
+# How often a process that stays looks for rubbish, as CPython does; a command does seldom, see `__main__`.
+_USUAL = (700, 10, 10)
 
 app = typer.Typer(
     name="dcmrelay",
@@ -44,7 +43,6 @@ def main() -> None:
     """The program: what is wrong is said in one line each, without traceback; exit 2 for the configuration, else 1."""
     end_with_parent()
     sys.excepthook = _unforeseen
-    gc.set_threshold(*_SELDOM)
     logs.set_up("dcmrelay", level="WARNING")
     try:
         hide(None)

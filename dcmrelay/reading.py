@@ -49,9 +49,7 @@ class Journey:
 
 def unfinished_deliveries(spool: Spool) -> Iterator[Unit]:
     """Every delivery that is not final, dead letters among them."""
-    kept = Outlines(spool)
-    briefs = (_brief(kept.outline, unit) for unit in active_deliveries(spool))
-    return (brief for brief in briefs if brief is not None and brief.state.status != "final")
+    return (unit for unit in Outlines(spool).told(active_deliveries(spool)) if unit.state.status != "final")
 
 
 def unfinished_parts(spool: Spool) -> Iterator[tuple[str, Unit | None]]:

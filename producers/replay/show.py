@@ -1,25 +1,21 @@
 """The dead letters that a spool holds, and what its records say of one."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, pairwise
 from typing import Any
 
-import structlog
-
 from producers.replay.choose import DeadLetter
 from shared.config import Config
-from shared.errors import UNREADABLE, DataSetError
+from shared.errors import DataSetError
 from shared.spool.commitments import active_commitments
 from shared.spool.deliveries import active_deliveries, ordered_of
 from shared.spool.outlines import Outlines
 from shared.spool.parts import active_parts, decided_deliveries, read_manifest, read_part
 from shared.spool.spool import Spool
-from shared.spool.states import State, Status
+from shared.spool.states import State
 from shared.spool.units import Unit
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +40,17 @@ def dead_letters(spool: Spool, beginnings: tuple[str, ...] = ()) -> Iterator[Dea
         spool: the spool.
         beginnings: of ids of dead letters or their parts; only what may be meant is read then.
     """
-    for unit in _units(Outlines(spool).outline, _meant(spool, beginnings), "held"):
+    for unit in Outlines(spool).told(_meant(spool, beginnings), "held"):
         yield letter_of(unit.id, unit.order, unit.state)
 
 
 def scheduled_until(spool: Spool) -> datetime | None:
     """When the last that persons scheduled and that still waits is due: who goes on with a rate goes on behind it."""
-    outline = Outlines(spool).outline
-    waiting = (it.state for it in _units(outline, active_deliveries(spool), "waiting"))
+    kept = Outlines(spool)
+    waiting = (it.state for it in kept.told(active_deliveries(spool), "waiting"))
     # Only an order of a person makes a delivery that is due later than at once.
     made = (state.due for state in waiting if state.n == 0 or state.facts.get("replayed"))
-    parts = _units(outline, active_parts(spool), "waiting")
+    parts = kept.told(active_parts(spool), "waiting")
     ordered = (it.due for part in parts for it in ordered_of(part.state.facts).values())
     return max((due for due in chain(made, ordered) if due), default=None)
 
@@ -172,15 +168,3 @@ def _meant(spool: Spool, beginnings: tuple[str, ...]) -> Iterator[str]:
     parts = [it for it in spool.parts.ids() if it.startswith(beginnings)]
     of_parts = {it for part in parts for it in decided_deliveries(spool, part) or ()}
     yield from (it for it in ids if it.startswith(beginnings) or it in of_parts)
-
-
-def _units(outline: Callable[[str, Status], Unit | None], ids: Iterable[str], status: Status) -> Iterator[Unit]:
-    """Outlines of what is in a status; what cannot be read is passed over with a warning."""
-    for id_ in ids:
-        try:
-            unit = outline(id_, status)
-        except UNREADABLE as error:
-            log.warning("unreadable_record", unit=id_, error=type(error).__name__, remedy="check the disk of the spool")
-            continue
-        if unit is not None:
-            yield unit

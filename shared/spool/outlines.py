@@ -8,7 +8,7 @@ nothing is lost with it. Source: ADR 0022.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -45,14 +45,29 @@ class Outlines:
         Raises:
             ValueError: its records cannot be read.
         """
-        units, row = self._spool.units(unit), self._kept.units.get(unit)
+        row = self._kept.units.get(unit)
         try:
-            if row is not None and units.is_newest(unit, row[_N]):
+            if row is not None and self._spool.deliveries.is_newest(unit, row[_N]):
                 is_asked = status in (None, self._kept.states[row[_STATE]]["status"])
                 return self._kept.unit(unit, row) if is_asked else None
         except (LookupError, ValueError, TypeError):
             log.warning("unreadable_outline", unit=unit, remedy="check the disk of the spool")
-        return units.outline(unit, status)
+        return self._spool.units(unit).outline(unit, status)
+
+    def told(self, units: Iterable[str], status: Status | None = None) -> Iterator[Unit]:
+        """Outlines of units by their ids, of those in one status or of all.
+
+        What cannot be read is passed over with a warning: one unit does not hide the others.
+        """
+        for unit in units:
+            try:
+                outline = self.outline(unit, status)
+            except UNREADABLE as error:
+                why = type(error).__name__
+                log.warning("unreadable_record", unit=unit, error=why, remedy="check the disk of the spool")
+                continue
+            if outline is not None:
+                yield outline
 
 
 class Keeper:
