@@ -13,6 +13,7 @@ from shared import logs
 from tests.bench import dcmtk
 from tests.bench.growth import instances, studies
 from tests.bench.ingest import ingest
+from tests.bench.leaving import leaving
 from tests.bench.machine import machine
 from tests.bench.memory import memory
 from tests.bench.relay import running
@@ -25,7 +26,7 @@ from tests.bench.sizes import FULL, QUICK, Sizes
 from tests.bench.storm import storm
 from tests.bench.trouble import trouble
 
-ALONE = {"ingest": ingest, "TLS": secured, "storm": storm, "workers": scaling, "trouble": trouble}
+ALONE = {"ingest": ingest, "TLS": secured, "storm": storm, "workers": scaling, "trouble": trouble, "leaving": leaving}
 # In this order: what is measured last leaves the most behind.
 TOGETHER = {"send": send, "relay": relay, "instances": instances, "memory": memory, "studies": studies}
 FREE_GIGABYTES = 30
