@@ -1,6 +1,6 @@
 """A modality that asks for storage commitment and hears the answer: pynetdicom on both of its ends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +21,9 @@ class Modality:
         heard: event type id and information of each report, in order.
         status: it answers them with.
         callers: calling AE title of each association with it.
+        roles: SCU and SCP, as each of those associations proposed them for its requestor; None: it did not.
+        witness: asked at the moment it hears a report, before it answers.
+        witnessed: what it said.
     """
 
     ae_title: str = "CT1"
@@ -28,9 +31,15 @@ class Modality:
     status: int = 0x0000
     heard: list[tuple[int, Dataset]] = field(default_factory=list)
     callers: list[str] = field(default_factory=list)
+    roles: list[tuple[bool | None, bool | None] | None] = field(default_factory=list)
+    witness: Callable[[], object] = lambda: None
+    witnessed: list[object] = field(default_factory=list)
 
     def hear(self, event: evt.Event) -> tuple[int, None]:
+        self.witnessed.append(self.witness())
         self.callers.append(event.assoc.requestor.ae_title)
+        role = event.assoc.requestor.role_selection.get(StorageCommitmentPushModel)
+        self.roles.append(None if role is None else (role.scu_role, role.scp_role))
         self.heard.append((event.request.EventTypeID, event.event_information))
         return self.status, None
 
