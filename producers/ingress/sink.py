@@ -10,7 +10,7 @@ from shared import glance, metrics
 from shared.dimse import StoreRequest, part10_header
 from shared.errors import DataSetError, StorageError
 from shared.headers import Identity, read_identity
-from shared.spool.commitments import received_name
+from shared.spool.commitments import received_name, refused_lately
 from shared.spool.drafts import storage_error
 from shared.spool.parts import Instance, Part, instance_name, is_closed, new_part_id, open_part
 from shared.spool.spool import Spool
@@ -130,7 +130,7 @@ class Sink:
         """Tell the spool of the part, once; others of the study wait for it."""
         with to.making:
             if not to.made:
-                if self._session.source.commitment is not None:
+                if self._session.source.commitment is not None or refused_lately(self._spool, to.part.source):
                     self._spool.store.put_new(received_name(to.part), b"")
                 open_part(self._spool, to.part)
                 to.made = True

@@ -2,7 +2,7 @@
 
 commitments/<id>/<n>.json             the unit's records; record 0 holds the request
 active/commitments/<id>               there while it is not answered
-received/<source>/<time>.<part>       a part of a source that may ask; goes with the part
+received/<source>/<time>.<part>       a part of a source that may ask, or asked in vain lately; goes with the part
 commitment-refused/<source>/<day>     a source asked that may not, on that day
 
 Source: ADR 0019.
@@ -83,12 +83,12 @@ def active_commitments(spool: Spool) -> Iterator[str]:
 
 
 def received_name(part: Part) -> str:
-    """Where a part of a source that may ask for commitment is noted."""
+    """Where a part of a source that may ask for commitment, or asked in vain lately, is noted."""
     return f"received/{part.source}/{part.opened_at.astimezone(UTC):%Y%m%dT%H%M%S}.{part.id}"
 
 
 def received_parts(spool: Spool, source: str) -> list[str]:
-    """Ids of the parts of a source that may ask, the newest first."""
+    """Ids of the parts of a source in which to look for what it asks about, the newest first."""
     return [name.partition(".")[2] for name in reversed(spool.store.list(f"received/{source}"))]
 
 
