@@ -5,6 +5,8 @@ an association of our own, on which we are the SCP.
 Source: ADR 0019; PS3.4 J.3.3.
 """
 
+from collections.abc import Callable
+
 from consumers.janitor.safety import Standing, brought, failures, may_change
 from shared import metrics, tls
 from shared.config import Config
@@ -35,10 +37,17 @@ class Committer:
         spool: the spool.
         config: which destination answers for which source.
         timeouts: of the association; the defaults when None.
+        is_current: looks whether `config` changed, and `use`s what it became; whether it is certainly the newest now.
     """
 
-    def __init__(self, spool: Spool, config: Config, timeouts: Timeouts | None = None) -> None:
-        self._spool, self._config, self._timeouts = spool, config, timeouts
+    def __init__(
+        self,
+        spool: Spool,
+        config: Config,
+        timeouts: Timeouts | None = None,
+        is_current: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._spool, self._config, self._timeouts, self._is_current = spool, config, timeouts, is_current
 
     def use(self, config: Config) -> None:
         """Another configuration is in force."""
@@ -49,6 +58,9 @@ class Committer:
         if unit.state.status != "waiting" or "answer" in unit.facts:
             return True
         asked = asked_from_json(unit.order)
+        # The ingress may have taken a request by a configuration that this process has not seen yet.
+        if not self._may_ask(asked) and not self._is_current():
+            return False
         source = self._config.source(asked.source)
         if source is None or source.commitment is None or self._is_over(unit, source.commitment):
             return True
@@ -71,6 +83,10 @@ class Committer:
         outcome = "partial" if failed else "committed"
         metrics.COMMITMENTS.labels(source=source.name, outcome=outcome).inc()
         return Done(outcome=outcome, facts={"count": len(asked.references) - len(failed)})
+
+    def _may_ask(self, asked: Asked) -> bool:
+        source = self._config.source(asked.source)
+        return source is not None and source.commitment is not None
 
     def _is_over(self, unit: Unit, commitment: Commitment) -> bool:
         return self._spool.lapsed(unit.made_at, commitment.within)

@@ -28,7 +28,7 @@ _LOOK_SECONDS = 60.0
 
 def begin_slow_work(service: Service) -> None:
     """Start the threads; they end with the process."""
-    committer = Committer(service.spool, service.config)
+    committer = Committer(service.spool, service.config, is_current=service.is_current)
     service.takers.append(committer.use)
     committing = Committing(service.spool, committer, lambda: service.config.spool.retention, service.stopping)
     scrubber = Scrubber(

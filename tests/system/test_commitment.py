@@ -5,6 +5,8 @@ storage commitment in their turn, `pledging` when a test lets it, and Orthanc. E
 questions of its own.
 """
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,7 +39,7 @@ ASKING = {
     "mr-2": ("archive", "1h"),
     "mr-3": ("archive", "1h"),
     "mr-4": ("archive", "1h"),
-    "us-1": ("archive", "3s"),
+    "us-1": ("archive", "1s"),
     "xa-1": ("pledging", "1h"),
     "xa-2": ("orthanc", "1h"),
 }
@@ -223,6 +225,7 @@ def test_a_source_without_commitment_is_refused_counted_and_named_with_the_remed
         text = relay.config.read_text(encoding="utf-8")
         remedy = f'name = "ct-1"\ncommitment = {{ by = "archive", port = {ours.port}, within = "20s" }}'
         relay.config.write_text(text.replace('name = "ct-1"', remedy), encoding="utf-8")
+        os.kill(relay.pids("up")[0], signal.SIGHUP)
         question = request_of("1.9.2", *((CT, uid) for uid in sent))
         eventually(lambda: asked(relay.port, question, calling="CT1") == 0)
         [(event, report)] = eventually(lambda: ours.heard, SECONDS)

@@ -102,8 +102,8 @@ def delivered(relay: Bench, delivery: str, count: int, word: str = "delivered") 
     relay.look(delivery, lambda claim: claim.record({word: answers}) or Done(outcome="delivered"))
 
 
-def looking(relay: Bench) -> Committing:
-    committer = Committer(relay.spool, relay.config, QUICK)
+def looking(relay: Bench, committer: Committer | None = None) -> Committing:
+    committer = committer or Committer(relay.spool, relay.config, QUICK)
 
     def now() -> float:
         return relay.now.timestamp()
@@ -241,6 +241,27 @@ def test_killed_at_any_durable_step_the_modality_is_told_all_the_same(
         assert 1 <= len(told) <= 2
         assert all(committed(ds) == {uid(1)} for ds in told)
         assert not list(active_commitments(relay.spool))
+
+
+@pytest.mark.parametrize("is_refused", [False, True], ids=["behind", "the file is refused"])
+def test_a_janitor_that_does_not_know_that_a_source_may_ask_first_looks_whether_it_is_behind(
+    relay: Bench, port: int, modality: Modality, *, is_refused: bool
+) -> None:
+    received(relay, 1)
+    asked(port, request_of("1.9.1", *refs(1)))
+    newest = relay.config
+
+    def is_current() -> bool:
+        if not is_refused:
+            committer.use(newest)
+        return not is_refused
+
+    relay.configure(RELAY + ROUTE)
+    committer = Committer(relay.spool, relay.config, QUICK, is_current)
+    look(relay, looking(relay, committer))
+    assert [committed(ds) for _, ds in modality.heard] == [{uid(1)}] * (not is_refused)
+    states = [relay.spool.commitments.newest(it) for it in active_commitments(relay.spool)]
+    assert [it.status for it in states if it] == ["waiting"] * is_refused
 
 
 def test_status_names_who_asks_in_vain_and_who_could_not_be_told(relay: Bench, port: int, modality: Modality) -> None:
