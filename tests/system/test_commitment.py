@@ -19,6 +19,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance  # type: ignore
 
+from shared.spool.commitments import active_commitments
+from shared.spool.spool import Spool
 from tests.modality import Modality, asked, committed, failed, listening, request_of
 from tests.peers import StoreScp, orthanc, store_scp
 from tests.support import eventually
@@ -87,6 +89,10 @@ class Site:
         """SOP Instance UIDs that the archive has."""
         return {file.name.split(".", 1)[1] for file in self.archive.files()}
 
+    def unanswered(self) -> list[str]:
+        """Requests of which it is not on record that they were answered."""
+        return list(active_commitments(Spool(self.relay.data / "spool")))
+
     def ingress_metrics(self) -> str:
         """What the ingress counts; nothing while any worker is only starting."""
         try:
@@ -150,7 +156,7 @@ def test_while_the_archive_is_down_nothing_is_said_and_no_kill_loses_the_questio
         missing = site.sends("mr-2", 2, times=2)
         questions = [site.asks("mr-2", before | missing), site.asks("mr-2", missing)]
         told = site.asks("mr-2", before)
-        eventually(lambda: ours.heard, SECONDS)
+        eventually(lambda: len(site.unanswered()) == len(questions), SECONDS)
         for worker in (["ingress"], ["janitor"], ["sender", "archive"]):
             relay.kill(*worker)
         relay.kill_up()
