@@ -13,7 +13,7 @@ from shared.spool.commitments import COMMIT
 from shared.spool.commitments import marker as commitment_marker
 from shared.spool.deliveries import marker, routing_key
 from shared.spool.spool import Spool
-from shared.spool.states import HAND_OVER, State
+from shared.spool.states import State
 from shared.spool.units import Unit
 
 _CONNECT_SECONDS = 5
@@ -81,8 +81,8 @@ class Bells:
     def ring(self, rings: Iterable[Ring], *, replayed: bool = False) -> None:
         """Ring bells; with the fact that a dead letter was replayed."""
         for one in rings:
-            if one.routing_key in (COMMIT, HAND_OVER):
-                continue  # who answers requests for commitment looks by itself; the router rings for what it fenced
+            if one.routing_key == COMMIT:
+                continue  # who answers requests for commitment looks by itself
             if not self._rung(one, replayed=replayed):
                 self._publisher, self.all_rung = None, False
                 return

@@ -6,7 +6,7 @@ from pathlib import Path
 from producers.replay.ring import bells, discard, release
 from producers.replay.show import dead_letters
 from shared.broker import Consumer, topology
-from shared.messages import Bell, Ring, decode_bell
+from shared.messages import Bell, decode_bell
 from shared.outcomes import Held
 from shared.spool import states
 from shared.spool.spool import Spool
@@ -71,10 +71,3 @@ def test_of_two_who_decide_the_same_letter_the_first_wins(tmp_path: Path) -> Non
         ),
         now=_AT, by="ann", why="",
     )  # fmt: skip
-
-
-def test_what_the_router_fenced_is_left_to_the_router(tmp_path: Path, broker_url: str) -> None:
-    fenced = Ring(routing_key=states.HAND_OVER, bell=Bell(unit=_PART, n=1), wait=timedelta(0), journey=_PART)
-    with bells(broker_url, ()) as ours:
-        ours.ring([fenced])
-    assert ours.all_rung
