@@ -86,7 +86,8 @@ ROW = {
         ({}, False), ({"duplicated": 9}, False), ({"lost": 1}, True), ({"corrupt": 1}, True), ({"wrong_form": 1}, True),
         ({"wrong_place": 1}, True), ({"manual": 1}, True), ({"unexplained": 1}, True),
         ({"failed": "it did not rest"}, True), ({"faults": {"image_lost": 1}}, True),
-        ({"kind": "power-control", "lost": 5}, False), ({"faults": {"zombies": 2}, "duplicated": 2}, False), ({"faults": {"zombies": 2}, "duplicated": 3}, True),
+        ({"kind": "power-control", "lost": 5}, False), ({"faults": {"zombies": 2}, "duplicated": 2}, False),
+        ({"faults": {"zombies": 2}, "duplicated": 3}, True),
     ],
 )  # fmt: skip
 def test_a_run_that_found_something_ends_with_an_error(more: dict[str, object], *, bad: bool) -> None:
