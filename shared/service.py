@@ -105,6 +105,17 @@ class Service:
         self.failed = DcmrelayError(f"{what}: {type(error).__name__} at {where(error)}; it ends, to be started anew")
         self.stopping.set()
 
+    def in_background(self, name: str, work: Callable[[], None]) -> None:
+        """Work in a thread beside the worker's own, which ends with the process; if it breaks, the worker gives up."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  (nobody would miss the thread)
+                self.give_up(f"what it does beside, {name}, broke off", error)
+
+        threading.Thread(target=guarded, name=name, daemon=True).start()
+
     def __post_init__(self) -> None:
         """Remember what it was started with."""
         self._started_with = self.config
@@ -138,7 +149,7 @@ def run(kind: str, config_path: Path, work: Callable[[Service], None]) -> int:
     os.umask(0o077)
     try:
         service = _started(kind, config_path)
-        threading.Thread(target=_look_for_changes, args=(service,), name="config", daemon=True).start()
+        service.in_background("config", lambda: _look_for_changes(service))
         work(service)
         if service.failed is not None:
             raise service.failed
@@ -211,10 +222,7 @@ def _look_for_changes(service: Service) -> None:
     while not service.stopping.is_set():
         asked = service.asked_to_look.wait(LOOK_SECONDS)
         service.asked_to_look.clear()
-        try:
-            service.is_current(asked=asked)
-        except Exception as error:  # noqa: BLE001  (without this thread the worker would never change again)
-            service.give_up("the configuration could not be looked at", error)
+        service.is_current(asked=asked)
 
 
 def _names(config: Config) -> dict[str, tuple[str, ...]]:

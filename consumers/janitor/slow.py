@@ -36,9 +36,9 @@ def begin_slow_work(service: Service) -> None:
     )
     for kind in KINDS:
         metrics.ORPHANS.labels(kind=kind)
-    threading.Thread(target=scrubber.run_until_stopped, name="scrub", daemon=True).start()
-    threading.Thread(target=committing.run_until_stopped, name="committing", daemon=True).start()
-    threading.Thread(target=_day_by_day, args=(service,), name="daily", daemon=True).start()
+    service.in_background("scrub", scrubber.run_until_stopped)
+    service.in_background("committing", committing.run_until_stopped)
+    service.in_background("daily", lambda: _day_by_day(service))
 
 
 def paced(bytes_per_second: Callable[[], float], stopping: threading.Event) -> Callable[[int], None]:

@@ -157,7 +157,7 @@ def test_what_nobody_foresaw_is_told_by_place_and_never_by_its_text(tmp_path: Pa
     ("broken", "said"),
     [
         ("ours.takers.append(broken)", "the configuration that changed was not taken"),
-        ("ours.judges.append(broken)", "the configuration could not be looked at"),
+        ("ours.judges.append(broken)", "what it does beside, config, broke off"),
     ],
 )
 def test_a_worker_that_cannot_take_what_changed_ends_with_one_line(tmp_path: Path, broken: str, said: str) -> None:
