@@ -5,6 +5,7 @@ Both are kept whatever is found here; it only tells whether a person should look
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 
 from consumers.router.checks import Failure, patient_of
@@ -63,9 +64,10 @@ class _Earlier:
         self._spool = spool
         self._instances: dict[str, list[Instance]] = {}
         self._header = cache(self._read)
+        decided = _decided_at(spool, part.id)
         ids = {it for uid in series for it in parts_of_series(spool, uid)} - {part.id}
         for other in sorted(ids):
-            manifest = read_manifest(spool, other) if _counts(spool, other, part) else None
+            manifest = read_manifest(spool, other) if _counts(spool, other, part, decided) else None
             for instance in manifest.instances if manifest else ():
                 self._instances.setdefault(instance.sop_instance_uid, []).append(instance)
 
@@ -83,14 +85,26 @@ class _Earlier:
         return {keyword: texts_at(ds, keyword) for keyword in KEYWORDS}
 
 
+def _decided_at(spool: Spool, part_id: str) -> str:
+    """When a part was decided; empty: it was not."""
+    return str((spool.read_json(f"parts/{part_id}/decision.json") or {}).get("at", ""))
+
+
 def _is_other_content(one: Instance, other: Instance) -> bool:
     return one.sop_instance_uid == other.sop_instance_uid and one.sha256 != other.sha256
 
 
-def _counts(spool: Spool, other: str, part: Part) -> bool:
-    """Whether a part came before this one: it was routed, or it was opened earlier and nobody stopped it."""
-    if spool.read_json(f"parts/{other}/decision.json") is not None:
-        return True
+def _counts(spool: Spool, other: str, part: Part, decided: str) -> bool:
+    """Whether a part came before this one: it was routed, or it was opened earlier and nobody stopped it.
+
+    Args:
+        spool: the spool.
+        other: id of that part.
+        part: this one.
+        decided: when it was decided, if it was: what was routed later did not come before it.
+    """
+    if routed := _decided_at(spool, other):
+        return not decided or datetime.fromisoformat(routed) < datetime.fromisoformat(decided)
     state, facts = spool.parts.newest(other), read_part(spool, other)
     is_under_way = state is not None and state.status in ("waiting", "working")
     return is_under_way and facts is not None and (facts.opened_at, facts.id) < (part.opened_at, part.id)

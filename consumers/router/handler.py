@@ -51,11 +51,11 @@ class Router:
             for route in {order["route"] for order in decided["deliveries"] if order["addendum"]}:
                 note(self._spool, "addendum", f"{claim.id}-{route}", route=route, part=claim.id)
             claim.check()  # a decision is for good: not by one whose part another held, and a person then corrected
-            self._spool.put_json(name, decided)
+            if self._spool.put_json(name, decided):  # or another router was faster, and counted
+                for route in decided["routes"]:
+                    metrics.PARTS_ROUTED.labels(route=route).inc()
+                count_warnings(decided.get("warned", ()))
             decision = self._spool.read_json(name) or decided
-            for route in decision["routes"]:
-                metrics.PARTS_ROUTED.labels(route=route).inc()
-            count_warnings(decision.get("warned", ()))
         if corrections_of(decision) != corrections_of(claim.facts):
             return Held("it was decided while a person corrected it; nothing of it goes uncorrected", "policy")
         due = {id_: datetime.fromisoformat(at) for id_, at in decision.get("due", {}).items()}

@@ -14,7 +14,11 @@ CLEAN = {"CT1": ("reading",), "MR1": ()}
 
 @dataclass
 class Account:
-    """Of one trial; all but the first, second and `duplicated` shall be 0."""
+    """Of one trial; all counts but the first, second and `duplicated` shall be 0.
+
+    Args:
+        again: destination, SHA-256 as it was sent, and copies, of each instance that came more than once.
+    """
 
     acknowledged: int = 0
     arrived: int = 0
@@ -25,6 +29,7 @@ class Account:
     duplicated: int = 0
     cut: int = 0
     problems: list[str] = field(default_factory=list)
+    again: list[tuple[str, str, int]] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
         """As it stands in the results."""
@@ -62,6 +67,7 @@ def account(sent: Iterable[Sent], arrived: Iterable[tuple[str, bytes]]) -> Accou
             result.wrong_place += 1
         seen[where, it.pixels] += 1
     result.duplicated = sum(n - 1 for n in seen.values())
+    result.again = [(where, by_pixels[pixels].sha256, n) for (where, pixels), n in sorted(seen.items()) if n > 1]
     due = {(where, it.pixels) for it in by_pixels.values() for where in PLAIN[it.source] + CLEAN[it.source]}
     result.lost = len({pixels for where, pixels in due - set(seen)})
     return result

@@ -41,6 +41,8 @@ def table(rows: Iterable[Row]) -> str:
     commits = Counter(row["commit"] for row in found)
     days = sorted({row["at"][:10] for row in found})
     said = ", ".join(f"{commit} ({number} trials)" for commit, number in commits.items())
+    nobody = sum(row.get("unexplained", 0) for row in ended)
+    lines += ["", f"Copies of which the delivery was not begun as often as they came: {nobody}."]
     lines += ["", f"Commits: {said}. Days: {', '.join(days)}."]
     lines += [f"\n`{r['kind']}` with seed {r['seed']} did not end: {r['failed']}" for r in found if "failed" in r]
     return "\n".join(lines)

@@ -3,12 +3,13 @@
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 from shared.spool.deliveries import active_deliveries
-from shared.spool.parts import active_parts, read_manifest, read_part
+from shared.spool.parts import active_parts, decided_deliveries, read_manifest, read_part
 from shared.spool.spool import Spool
 from shared.spool.states import State
 from tests.consumers.ledger.ledgers import in_spool
@@ -57,6 +58,30 @@ def in_several_parts(relay: Relay) -> int:
         if manifest := read_manifest(spool, part):
             found.update(it.sha256 for it in manifest.instances)
     return sum(number - 1 for number in found.values())
+
+
+def unexplained(relay: Relay, again: Iterable[tuple[str, str, int]]) -> int:
+    """Copies that nobody began: an instance comes once more only when its delivery is worked on once more.
+
+    That is: after whoever worked on it ended, or was cut off before the answer. Nobody who goes on repeats anything.
+    """
+    spool = Spool(relay.data / "spool")
+    begun: Counter[tuple[str, str]] = Counter()
+    wanted = {sha256 for _, sha256, _ in again}
+    for part in spool.parts.ids():
+        manifest = read_manifest(spool, part)
+        held = wanted & {it.sha256 for it in manifest.instances} if manifest else set()
+        for delivery in decided_deliveries(spool, part) or () if held else ():
+            order = spool.deliveries.order(delivery)
+            times = _times_begun(spool.deliveries.history(delivery))
+            begun.update({(str(order["destination"]), sha256): times for sha256 in held} if order else {})
+    return sum(max(0, copies - begun[where, sha256]) for where, sha256, copies in again)
+
+
+def _times_begun(history: list[State]) -> int:
+    """How often somebody took a delivery to send it."""
+    mine = [(state.status, state.stage, state.owner) for state in history]
+    return sum(now[:2] == ("working", "send") and now != before for before, now in pairwise([("", "", ""), *mine]))
 
 
 def arrived(peers: Mapping[str, StoreScp]) -> Iterator[tuple[str, bytes]]:

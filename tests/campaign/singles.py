@@ -20,7 +20,7 @@ from tests.campaign.accounts import account
 from tests.campaign.crew import Crew
 from tests.campaign.load import ROOT, Load, data_set_of
 from tests.campaign.network import BROKER, PEERS, Network
-from tests.campaign.rest import arrived, held, rests
+from tests.campaign.rest import arrived, held, rests, unexplained
 from tests.campaign.site import NAMES, apart, campaign_broker, configuration
 from tests.peers import StoreScp, store_scp
 from tests.support import eventually
@@ -54,6 +54,7 @@ def up_killed(host: Network, rng: random.Random, many: int) -> Row:
         row["recovery_seconds"] = round(time.monotonic() - calm, 1)
         letters = held(relay)
         row |= account(load.acknowledged.values(), arrived(peers)).row() | {"held": letters, "manual": len(letters)}
+        row["unexplained"] = unexplained(relay, row["again"])
         eventually(lambda: len(relay.pids()) == 1 + 5 + len(NAMES), 30)  # one of an older `up` may be ending still
         relay.stop()
         return row | {"exits": []}

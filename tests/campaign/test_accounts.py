@@ -1,11 +1,18 @@
 """The campaign's judge sees each fault that it is there for."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 
+from shared.spool.states import claimed
 from tests.campaign.__main__ import is_bad
 from tests.campaign.accounts import Account, account
 from tests.campaign.load import CANARY, Sent, study
 from tests.campaign.report import table
+from tests.campaign.rest import unexplained
+from tests.consumers.bench import bench, data_set
+from tests.system.relay import Relay
 
 HEAD = b"\0" * 128 + b"DICM" + b"\x02\x00\x00\x00UL\x04\x00\x00\x00\x00\x00"
 File = tuple[str, bytes]
@@ -62,7 +69,8 @@ def test_an_instance_of_another_source_is_at_the_wrong_place() -> None:
 
 def test_a_second_copy_is_a_duplicate() -> None:
     mr = sent()[0]
-    assert account([mr], [at("neuro", mr.content)] * 3).duplicated == 2
+    found = account([mr], [at("neuro", mr.content)] * 3)
+    assert (found.duplicated, found.again) == (2, [("neuro", mr.sha256, 3)])
 
 
 ROW = {
@@ -76,9 +84,10 @@ ROW = {
     ("more", "bad"),
     [
         ({}, False), ({"duplicated": 9}, False), ({"lost": 1}, True), ({"corrupt": 1}, True), ({"wrong_form": 1}, True),
-        ({"wrong_place": 1}, True), ({"manual": 1}, True), ({"failed": "it did not rest"}, True),
-        ({"faults": {"image_lost": 1}}, True), ({"kind": "power-control", "lost": 5}, False),
-        ({"faults": {"zombies": 2}, "duplicated": 2}, False), ({"faults": {"zombies": 2}, "duplicated": 3}, True),
+        ({"wrong_place": 1}, True), ({"manual": 1}, True), ({"unexplained": 1}, True),
+        ({"failed": "it did not rest"}, True), ({"faults": {"image_lost": 1}}, True),
+        ({"kind": "power-control", "lost": 5}, False), ({"faults": {"zombies": 2}, "duplicated": 2}, False),
+        ({"faults": {"zombies": 2}, "duplicated": 3}, True),
     ],
 )  # fmt: skip
 def test_a_run_that_found_something_ends_with_an_error(more: dict[str, object], *, bad: bool) -> None:
@@ -91,3 +100,18 @@ def test_the_table_adds_up_and_the_control_is_left_out_of_the_sum() -> None:
     assert "Faults: 6 kills, 2 power-cut images," in text
     assert "No loss among 6000: fewer than 5.0e-04" in text
     assert "`kills` with seed 1 did not end: it did not rest" in text
+
+
+def test_copies_that_nobody_began_are_found(tmp_path: Path) -> None:
+    it = bench(tmp_path)
+    delivery = it.delivery(part := it.part(data_set()))
+    it.spool.put_json(f"parts/{part}/decision.json", {"deliveries": [{"id": delivery}]})
+    [sha256] = [one.sha256 for one in it.manifest(part).instances]
+    state = it.spool.deliveries.newest(delivery)
+    assert state is not None
+    for owner in ("one", "one", "other"):
+        state = claimed(state, owner=owner, now=it.now, lease=timedelta(minutes=1), faults=0)
+        it.spool.deliveries.append(delivery, state)
+    relay = Relay(it.folder)
+    assert [unexplained(relay, [("archive", sha256, copies)]) for copies in (2, 3)] == [0, 1]
+    assert unexplained(relay, [("backup", sha256, 2)]) == 2

@@ -12,7 +12,7 @@ from dcmrelay.private_broker import PrivateBroker
 from tests.campaign.accounts import account
 from tests.campaign.faults import KINDS
 from tests.campaign.network import Network
-from tests.campaign.rest import arrived, held, in_several_parts, remembered, rests
+from tests.campaign.rest import arrived, held, in_several_parts, remembered, rests, unexplained
 from tests.campaign.singles import SINGLES
 from tests.campaign.site import Site, site
 from tests.system.relay import PROJECT
@@ -82,6 +82,7 @@ def on_site(kind: str, ours: Site, rng: random.Random, many: int) -> Row:
         "held": letters,
         "manual": len(letters),
     }
+    row["unexplained"] = unexplained(ours.relay, row["again"])
     row["in_several_parts"] = in_several_parts(ours.relay)
     row["exits"] = sorted({f"{worker}: {code}" for worker, code in ours.crew.codes if code != -9})
     if kind == "bystanders":

@@ -35,5 +35,6 @@ def test_whatever_breaks_nothing_acknowledged_is_lost_damaged_or_misdirected(tmp
         row["faults"]
     )
     assert (row["lost"], row["corrupt"], row["wrong_form"], row["wrong_place"], row["manual"]) == (0, 0, 0, 0, 0)
+    assert row["unexplained"] == 0
     assert (row["faults"]["image_lost"], row["faults"]["image_damaged"]) == (0, 0)
     assert "| medley | 1 |" in table([row])

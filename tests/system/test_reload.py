@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from consumers.router.choice import orders_of
 from shared.config import Config, load
@@ -174,6 +175,43 @@ def test_a_storm_of_configurations_loses_nothing_and_sends_nothing_to_the_wrong_
     assert len(hashes(backup.files())) == expected["backup"]
     assert hashes(backup.files()).items() <= sent.items()
     assert "config_refused" in relay.log
+
+
+def test_a_storm_while_a_route_hands_over_gives_each_study_to_the_stand_in_of_the_version_that_decided_it(
+    relay: Relay, archive: StoreScp, backup: StoreScp, tmp_path: Path
+) -> None:
+    peers = {"day": free_port(), "archive": archive.port, "backup": backup.port}  # nothing listens for `day`
+    texts = {}
+    for stand_in in ("archive", "backup"):
+        them = ", ".join(f'{{ destination = "{name}", as_backup = "always" }}' for name in ("day", stand_in))
+        only = f'[[route]]\nname = "outside"\none_of = [{them}]\nhand_over_after = "1s"\n'
+        relay.configure("".join(destination(*it) for it in peers.items()), only)
+        text = relay.config.read_text(encoding="utf-8")
+        texts[load(relay.config).hash] = (stand_in, text)
+    (_, one), (_, other) = texts.values()
+    relay.start()
+    files: dict[str, list[Path]] = {}
+    with storm(relay, [one, other, "spoilt [", other, "", one, other[: len(other) // 2]]):
+        while len(files) < 12 or len({it["config"] for it in decisions(relay).values()}) < len(texts):
+            assert len(files) < STUDIES, "the storm changed nothing"
+            study = ct_study(tmp_path / "studies" / str(len(files)), 2, size=16)
+            relay.send(study)
+            files[str(dcmread(study[0]).StudyInstanceUID)] = study
+    relay.config.write_text(one, encoding="utf-8")
+    comes_into_force(relay)
+    relay.comes_to_rest(seconds=60)
+
+    spool = Spool(relay.data / "spool")
+    expected: dict[str, list[Path]] = {"archive": [], "backup": []}
+    for part_id, decision in decisions(relay).items():
+        part = read_part(spool, part_id)
+        assert part is not None
+        expected[texts[decision["config"]][0]] += files[part.study_instance_uid]
+    assert hashes(archive.files()) == hashes(expected["archive"])
+    assert hashes(backup.files()) == hashes(expected["backup"])
+    assert {(it["destination"], it["outcome"]) for row in relay.studies() for it in row["deliveries"]} == {
+        ("day", "handed_over"), ("archive", "delivered"), ("backup", "delivered"),
+    }  # fmt: skip
 
 
 def test_two_destinations_swap_their_ports_with_work_pending_and_not_one_instance_goes_to_the_wrong_peer(

@@ -7,6 +7,7 @@ from threading import Barrier
 import pytest
 
 from consumers.router.handler import Router
+from shared import metrics
 from shared.outcomes import Done, Held, Outcome
 from tests.consumers.bench import ALL, RELAY, Bench, bench, data_set
 
@@ -41,6 +42,7 @@ def test_of_two_parts_with_different_patients_one_says_whose_study_it_is_and_the
 
 
 def test_of_two_decisions_on_one_part_one_stands_and_both_do_what_it_says(relay: Bench) -> None:
+    counted = metrics.value("dcmrelay_parts_routed_total", route="all")
     for number in range(ROUNDS):
         study = f"1.2.4.{number}"
         part = relay.part(data_set(1, study), study=study)
@@ -51,3 +53,4 @@ def test_of_two_decisions_on_one_part_one_stands_and_both_do_what_it_says(relay:
         (made,) = set(relay.spool.deliveries.ids()) - before
         assert {ring.bell.unit for ring in (*one.rings, *other.rings)} == {made}
         assert [state.n for state in relay.spool.deliveries.history(made)] == [0]
+    assert metrics.value("dcmrelay_parts_routed_total", route="all") == counted + ROUNDS

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from consumers.router.changed import changed_instances
 from consumers.router.handler import Router
 from shared import metrics
+from shared.spool.parts import read_part
 from shared.spool.states import State, released
 from tests.consumers.bench import ALL, RELAY, STUDY, Bench, bench, data_set
 
@@ -169,6 +171,26 @@ def test_what_was_held_is_not_what_later_content_is_compared_with(tmp_path: Path
     held(relay, sent(relay, PatientID="4712"))
     relay.now += timedelta(seconds=1)
     assert routed(relay, sent(relay, ImageComments="third")).outcome == "routed"
+
+
+def test_a_part_that_was_decided_is_not_compared_with_what_came_after_it(tmp_path: Path) -> None:
+    relay = bench(tmp_path, CHANGED.replace('ae_title = "MR1"', 'ae_title = "MR1"\non_changed = "forward"'))
+    first = sent(relay)
+    routed(relay, first)
+    relay.now += timedelta(seconds=1)
+    later = sent(relay, "mr-1", PatientID="4712")
+    assert routed(relay, later).outcome == "routed"
+    assert [compared(relay, part, patient) for part, patient in ((first, "4711"), (later, "4712"))] == [
+        [], ["PatientID"],
+    ]  # fmt: skip
+
+
+def compared(relay: Bench, part_id: str, patient: str) -> list[str]:
+    """Elements of a part's one instance that are not what they were before."""
+    part, manifest = read_part(relay.spool, part_id), relay.manifest(part_id)
+    assert part is not None
+    header = {"PatientID": (patient,), "StudyInstanceUID": (STUDY,), "SeriesInstanceUID": (f"{STUDY}.1",)}
+    return [it.element for it in changed_instances(relay.spool, part, manifest, [header])]
 
 
 def test_a_source_may_say_otherwise_than_the_relay(tmp_path: Path) -> None:
