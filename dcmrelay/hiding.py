@@ -64,6 +64,7 @@ def words_of(config: Config) -> set[str]:
     for source in config.sources:
         words |= {source.ae_title, *source.called}
         names.add(source.name)
+    words |= {it.host or "" for it in config.notify}
     for destination in config.destinations:
         words |= {destination.ae_title, destination.host, destination.calling_ae_title or ""}
         names.add(destination.name)

@@ -86,9 +86,9 @@ def try_notifier(config: Config, name: str, *, json: bool) -> int:
     if json:
         as_json({"notifier": name, "ok": not why, "why": why})
     elif why:
-        complain(one_line(f"{name}: {why}"))
+        complain(one_line(why))
     else:
-        say(f"{name}: took a test message; see that it arrived")
+        say(f"notifier {name}: took a test message; see that it arrived")
     return int(bool(why))
 
 

@@ -77,7 +77,7 @@ def problems(health: Health) -> list[str]:
         *(f"{brief.state.reason}: `dcmrelay show {brief.id[:SHORT]}`" for brief in health.watched),
         *(line for row in waiting for line in _of_destination(row, health)),
         *(_of_late(route, parts) for route, parts in health.late.items()),
-        *(f"nobody is told by {name}, {why}: `dcmrelay test --notify {name}`" for name, why in health.not_told.items()),
+        *(f"nobody is told by {why}: `dcmrelay test --notify {name}`" for name, why in health.not_told.items()),
     ]
 
 

@@ -4,13 +4,12 @@ The file is read at each look at the clock, so a running worker sees the clock j
 The workers that `up` starts have the same clock.
 """
 
+import gc
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import shared.spool.spool
 
 
 class Shifted(datetime):
@@ -37,7 +36,10 @@ if __name__ == "__main__":
     Shifted.file = Path(sys.argv[1])
     subprocess.Popen = Shifting  # type: ignore[misc]
     sys.argv = sys.argv[2:]
-    shared.spool.spool.datetime = Shifted
-    from dcmrelay.cli import main
+    from dcmrelay.__main__ import _SELDOM, main
 
+    gc.set_threshold(*_SELDOM)  # as the program does, before anything great is imported
+    import shared.spool.spool
+
+    shared.spool.spool.datetime = Shifted
     main()

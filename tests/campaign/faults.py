@@ -169,26 +169,28 @@ def queues(site: Site, rng: random.Random, many: int) -> dict[str, int]:
 def queues_full(site: Site, rng: random.Random, many: int) -> dict[str, int]:
     """Every queue is full and refuses what is published, for a while."""
     rule = {"pattern": "^dcmrelay", "apply-to": "queues", "definition": {"max-length": 0, "overflow": "reject-publish"}}
-    for _ in range(many):
+    for number in range(many):
+        if number:
+            time.sleep(rng.uniform(0.5, 2))
         management(site.broker, "PUT", "/api/policies/%2F/full", dumps(rule).encode())
         try:
             _goes_on(site, rng.uniform(2, 4))
         finally:
             management(site.broker, "DELETE", "/api/policies/%2F/full")
-        time.sleep(rng.uniform(0.5, 2))
     return {"queues_full": many}
 
 
 def network_cuts(site: Site, rng: random.Random, many: int) -> dict[str, int]:
     """A cable is pulled, or loses what goes one way, in the midst of a C-STORE or of a publish."""
     done: Counter[str] = Counter()
-    for _ in range(many):
+    for number in range(many):
+        if number:
+            time.sleep(rng.uniform(0.2, 1))
         cable, way, seconds = random_cut(rng)
         midst = bool(_at_work(site, WORKERS[:3] + WORKERS[6:], 5))
         with site.host.cut(cable, way):
             time.sleep(seconds)
         done.update({"network_cuts": 1, f"{cable.name}_{way}": 1, "cuts_in_the_midst": midst})
-        time.sleep(rng.uniform(0.2, 1))
     return dict(done)
 
 
@@ -236,7 +238,8 @@ def disk_full(site: Site, rng: random.Random, many: int) -> dict[str, int]:
     done = {"disk_full_blocks": 0, "disk_full_inodes": 0}
     for number in range(many):
         what = "blocks" if number % 2 == 0 else "inodes"
-        time.sleep(rng.uniform(1, 2))
+        if number:
+            time.sleep(rng.uniform(1, 2))
         before, taken = site.load.not_taken, len(site.load.acknowledged)
         with full(site.relay.data, what):
             until = time.monotonic() + 20

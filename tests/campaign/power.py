@@ -6,10 +6,11 @@ import os
 import random
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.campaign.load import data_set_of
-from tests.campaign.site import Site
+from tests.campaign.site import Site, starting
 from tests.campaign.volume import mount, mounted, power_cut, unmount
 from tests.support import eventually
 
@@ -53,13 +54,13 @@ def restarts(site: Site, rng: random.Random, many: int) -> dict[str, int]:
         time.sleep(rng.uniform(1, 4))
         site.crew.signal_all(signal.SIGSTOP)
         power_cut(site.image, copy)
-        with site.crew.off():
+        with ExitStack() as until_it_runs, site.crew.off():
             os.kill(site.broker.pid, signal.SIGKILL)
             eventually(lambda: not site.broker.alive())  # or its port would seem to be taken
             unmount(site.relay.data)
             copy.replace(site.image)
             mount(site.image, site.relay.data)
-            site.broker.start()
+            until_it_runs.enter_context(starting(site.broker))  # and so do the workers: a machine that boots
     return {"power_cuts": many}
 
 

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.campaign.load import Load
 from tests.campaign.network import BROKER, PEERS, Network
 from tests.campaign.volume import make_image, mounted
 from tests.peers import StoreScp, store_scp, tool
+from tests.support import eventually
 from tests.system.relay import PROFILE, Relay, destination, relay_in, route
 
 NAMES = ("archive", "neuro", "reading", "backup")
@@ -94,6 +96,8 @@ def configuration(ports: dict[str, int]) -> tuple[str, str]:
 def campaign_broker(more: str = "") -> Iterator[PrivateBroker]:
     """A node that a campaign may kill, erase and alarm; it listens to the workers' host, too.
 
+    It may still be starting, as the workers then are; the first thing that arrives says that it has started.
+
     Args:
         more: of RabbitMQ's settings, in Erlang's notation.
     """
@@ -103,9 +107,19 @@ def campaign_broker(more: str = "") -> Iterator[PrivateBroker]:
     listeners = f'{{tcp_listeners, [{{"127.0.0.1", {port}}}, {{"{BROKER.ours}", {port}}}]}}'
     (folder / "advanced.config").write_text(f"[{{rabbit, [{listeners}{more}]}}].\n", encoding="ascii")
     node = PrivateBroker(folder, management=True)
-    node.start()
     try:
-        yield node
+        with starting(node):
+            yield node
     finally:
         node.stop(0)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def starting(node: PrivateBroker) -> Iterator[None]:
+    """The node is launched at the beginning, and has started at the end."""
+    with ThreadPoolExecutor(1) as starter:
+        started = starter.submit(node.start)
+        eventually(lambda: started.done() or node.alive())
+        yield
+        started.result()

@@ -11,7 +11,8 @@ import structlog
 from consumers.ledger.database import database_of
 from consumers.ledger.feeding import Feeder
 from consumers.router.handler import Router
-from dcmrelay.hiding import HIDDEN, Hider
+from dcmrelay.hiding import HIDDEN, Hider, words_of
+from shared.config import parse
 from shared.outcomes import Held
 from shared.spool.commitments import Asked, create_commitment
 from shared.spool.knocks import Knock, remember
@@ -182,3 +183,9 @@ def test_what_a_person_wrote_is_hidden_where_a_person_did_it_and_nowhere_else() 
         {"by": "", "reason": "no answer"},
         {"what": f"replayed by {HIDDEN}", "detail": HIDDEN},
     ]
+
+
+def test_the_name_of_a_mail_server_is_hidden(tmp_path: Path) -> None:
+    table = 'kind = "smtp"\non = ["late"]\nhost = "mail.h.example"\nfrom = "r@h.example"\nto = ["p@h.example"]\n'
+    hider = Hider(words_of(parse(f"[[notify]]\n{table}", tmp_path)))
+    assert hider.text("the mail server mail.h.example:587: was silent") == "the mail server ***:587: was silent"

@@ -154,7 +154,7 @@ def test_a_message_goes_through_a_notifier_or_it_is_said_why_not(tmp_path: Path,
         said = command("test", "--notify", "page")
     path.write_text(path.read_text(encoding="utf-8").replace(str(server.port), str(free_port())), encoding="utf-8")
     away, unknown = command("test", "--notify", "page", "--json"), command("test", "--notify", "pager")
-    assert (said.code, said.out) == (0, "page: took a test message; see that it arrived\n")
+    assert (said.code, said.out) == (0, "notifier page: took a test message; see that it arrived\n")
     assert "a test of the notifier page" in server.bodies[0]
     assert (away.code, json.loads(away.out)["ok"]) == (1, False)
     assert unknown.err == "dcmrelay: there is no notifier 'pager' in the configuration; it has: page\n"

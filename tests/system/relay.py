@@ -21,6 +21,7 @@ from shared.spool.spool import Spool
 from shared.spool.states import State
 from tests.peers import dcmsend, free_port
 from tests.support import eventually
+from tests.system import prompt
 
 PROJECT = Path(__file__).parents[2]
 READY_SECONDS, STOP_SECONDS = 60, 15
@@ -207,10 +208,13 @@ class Relay:
 
         Args:
             arguments: the command and what follows it.
-            obeying_modes: files' modes bind it even when the tests run as root.
+            obeying_modes: files' modes bind `up` even when the tests run as root.
         """
+        line = self._command(*arguments)
+        if self.clock is None and arguments[0] != "up":
+            return prompt.run(line[3:], self._environment(), PROJECT, 30)
         return subprocess.run(
-            self._command(*arguments), env=self._environment(), cwd=PROJECT,
+            line, env=self._environment(), cwd=PROJECT,
             capture_output=True, text=True, timeout=30, check=False, preexec_fn=_obey if obeying_modes else None,
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from shared.spool.spool import Spool
 from tests.peers import StoreScp, dcmsend, free_port, store_scp
 from tests.shared.notices.servers import Received, mail_server, webhook
 from tests.support import eventually
+from tests.system import prompt
 from tests.system.images import ct_instance
 from tests.system.relay import Relay, destination, relay_in, route
 
@@ -89,6 +90,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, module_broker: str) -> Itera
             + notifiers(mails, hooks),
         )
         here = Night(relay, archive, mails, hooks)
+        prompt.load()
         relay.start()
         _down(here, folder)
         _well(here)

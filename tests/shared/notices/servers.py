@@ -23,7 +23,7 @@ class Received:
 
 
 @contextmanager
-def mail_server(answer_to_data: str = "250 taken") -> Iterator[Received]:
+def mail_server(answer_to_data: str = "250 taken", farewell: str = "221 bye") -> Iterator[Received]:
     """An SMTP server without extensions (RFC 5321)."""
     got = Received()
 
@@ -37,7 +37,7 @@ def mail_server(answer_to_data: str = "250 taken") -> Iterator[Received]:
                     got.bodies.append("".join(iter(lambda: self.rfile.readline().decode(), ".\r\n")))
                     self._say(answer_to_data)
                 elif word == "QUIT":
-                    return self._say("221 bye")
+                    return self._say(farewell)
                 else:
                     self._say("250 mail.test")
             return None
