@@ -94,6 +94,7 @@ class Service:
                 take(config)
         except Exception as error:  # noqa: BLE001  (the worker: nobody foresaw it; its text may hold values)
             self.give_up("the configuration that changed was not taken", error)
+            return
         metrics.forget(_names(before), _names(config))
         metrics.CONFIG_RELOADED.set_to_current_time()
         log.info("config_reloaded", config=config.hash[:12], before=before.hash[:12])

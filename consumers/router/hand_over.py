@@ -12,6 +12,8 @@ from typing import Any
 from consumers.router.candidates import Candidates, next_duty, next_stand_in, on_duty, stand_in
 from shared.config.rules import Candidate, Route
 
+_A_PROBE = timedelta(seconds=5)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Holding:
@@ -77,7 +79,10 @@ class Situation:
         due_since: when the oldest of its unfinished deliveries became due; time in which it was not its turn, because
             a window was closed, does not count.
         last_success: when it last answered an instance of the study with success; None: never.
-        circuit_open_since: since when nothing but probes goes to the destination; None: it is not so.
+        circuit_open_since: since when nothing but probes goes to the destination, of which one failed after the study
+            was due; None: it is not so.
+        probe_at: when the next probe may go out to a destination of which nobody has tried since then whether it is
+            still away; None: it was tried, or works.
         tried: the destinations of all epochs of the pin, `current` among them.
         urgent: the study is.
     """
@@ -87,6 +92,7 @@ class Situation:
     due_since: datetime
     last_success: datetime | None = None
     circuit_open_since: datetime | None = None
+    probe_at: datetime | None = None
     tried: frozenset[str] = frozenset()
     urgent: bool = False
 
@@ -171,7 +177,7 @@ def decide(route: Route, candidates: Candidates, situation: Situation, now: date
             return closed
     fails_at = _fails_at(route, situation)
     if now < fails_at:
-        return Stay(why="it has time yet", look_at=fails_at)
+        return Stay(why="it has time yet", look_at=min(fails_at, _probed_at(situation, now) or fails_at))
     if whole:
         return Stay(why=f"'{situation.current}' has, or may have, a part of it whole", alert=True)
     return _failing(route, candidates, situation, started=started, now=now)
@@ -199,6 +205,13 @@ def _fails_at(route: Route, situation: Situation) -> datetime:
     if opened is not None and (success is None or opened >= success):  # progress never counts as failing
         return min(silent_since, opened) + limit
     return silent_since + limit
+
+
+def _probed_at(situation: Situation, now: datetime) -> datetime | None:
+    """When it is likely known whether a destination that took nothing lately is still away; seldomer by and by."""
+    if situation.probe_at is None:
+        return None
+    return max(situation.probe_at, now) + max(_A_PROBE, (now - situation.due_since) / 2)
 
 
 def _failing(route: Route, candidates: Candidates, situation: Situation, *, started: bool, now: datetime) -> Answer:

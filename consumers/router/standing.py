@@ -9,7 +9,7 @@ from consumers.router.hand_over import Holding, Situation, holding_of
 from shared.config import Config
 from shared.config.rules import Route
 from shared.forms import corrected, form_to_json, hashed_id
-from shared.spool.circuits import circuit_open_since
+from shared.spool.circuits import newest_circuit
 from shared.spool.corrections import corrections_of
 from shared.spool.diverts import Divert, divert_in_force
 from shared.spool.parts import Manifest, Part, read_manifest, read_part
@@ -67,9 +67,12 @@ class Stand:
 
     @property
     def is_policy(self) -> bool:
-        """Whether it waits for a person because what it was decided by is gone or was changed."""
+        """Whether it waits for a person because what it was decided by is gone or was changed.
+
+        What the profile withholds from an otherwise answered delivery is no reason to keep the study there.
+        """
         is_policy = self.unit is not None and self.unit.state.dead_letter_class == "policy"
-        return self._is_held and is_policy and not self.is_asked
+        return self._is_held and is_policy and not self.is_asked and not self.holding.settled
 
     @property
     def _is_held(self) -> bool:
@@ -122,20 +125,31 @@ def situation_of(spool: Spool, pin: Pin, choice: Choice, stands: list[Stand]) ->
     if not any(_had_its_turn(it.history, now) for it in stands if it.is_open):
         successes += filter(None, [last_progress(spool, choice.destination)])
     is_paused = pause_in_force(spool, choice.destination) is not None
+    since = now if is_paused else min(due, default=now)
+    opened, probe_at = (None, None) if is_paused else _circuit(spool, choice.destination, since, now)
     return Situation(
         current=choice.destination,
         parts=tuple(it.holding for it in stands),
-        due_since=now if is_paused else min(due, default=now),
+        due_since=since,
         last_success=max(successes, default=None),
-        circuit_open_since=None if is_paused else _opened(spool, choice.destination, min(due, default=now), now),
+        circuit_open_since=opened,
+        probe_at=probe_at,
         tried=frozenset((*pin.tried, choice.destination)),
         urgent=pin.urgent or any(it.unit is not None and it.unit.state.urgent for it in stands),
     )
 
 
-def _opened(spool: Spool, destination: str, due: datetime, now: datetime) -> datetime | None:
-    """Since when a destination's circuit is open; a delivery that is not due yet does not wait for it."""
-    return None if due > now else circuit_open_since(spool, destination)
+def _circuit(spool: Spool, destination: str, due: datetime, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Since when a destination's circuit is open, if it failed after a delivery was due; else when it may be probed.
+
+    It stays open while nothing waits, so that it was open before says nothing of a destination that came back.
+    """
+    circuit = newest_circuit(spool, destination)
+    if circuit is None or not circuit.open or due > now:
+        return None, None
+    if circuit.failed_at is not None and circuit.failed_at >= due:
+        return circuit.since, None
+    return None, circuit.probe_at or now
 
 
 def stage_of(history: tuple[State, ...] | list[State]) -> str:

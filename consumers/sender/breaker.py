@@ -26,6 +26,7 @@ class Breaker:
         due: when the next may go out.
         fruitless: the delivery whose turn was the last to bring nothing; empty after one that brought something.
         why: what it failed with last.
+        failed_at: when, while it is open.
     """
 
     since: datetime | None = None
@@ -33,6 +34,7 @@ class Breaker:
     due: datetime | None = None
     fruitless: str = ""
     why: str = ""
+    failed_at: datetime | None = None
 
     def gate(self, now: datetime) -> Gate:
         """What may begin now: all deliveries, one of them as a probe, or none."""
@@ -60,9 +62,9 @@ def failed(
     """
     if breaker.since is not None:
         probes = breaker.probes + 1
-        return replace(breaker, probes=probes, due=now + retry.wait(probes, jitter), why=why)
+        return replace(breaker, probes=probes, due=now + retry.wait(probes, jitter), why=why, failed_at=now)
     if away or breaker.fruitless not in ("", delivery):
-        return Breaker(since=now, due=now + retry.wait(0, jitter), fruitless=delivery, why=why)
+        return Breaker(since=now, due=now + retry.wait(0, jitter), fruitless=delivery, why=why, failed_at=now)
     return replace(breaker, fruitless=delivery, why=why)
 
 

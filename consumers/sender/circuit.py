@@ -103,15 +103,16 @@ class Circuit:
         if record is None or not record.open:
             return CLOSED
         if record.identity == self._identity:
-            return Breaker(since=record.since, why=record.why)
+            return Breaker(since=record.since, why=record.why, failed_at=record.failed_at)
         self._is_written = False  # it is another peer now, of which nothing is known
         self._write(CLOSED)
         return CLOSED
 
     def _set(self, breaker: Breaker) -> None:
         before, self._breaker = self._now(), breaker
-        if before.since != breaker.since:
+        if (before.since, before.failed_at) != (breaker.since, breaker.failed_at):
             self._is_written = False
+        if before.since != breaker.since:
             metrics.CIRCUIT_OPEN.labels(destination=self._name).set(breaker.since is not None)
             event = "circuit_closed" if breaker.since is None else "circuit_opened"
             log.warning(event, destination=self._name, why=breaker.why)
@@ -127,6 +128,8 @@ class Circuit:
             open=breaker.since is not None,
             since=breaker.since or self._spool.now(),
             why=breaker.why,
+            failed_at=breaker.failed_at,
+            probe_at=breaker.due,
         )
         try:
             put_circuit(self._spool, record)

@@ -1,6 +1,6 @@
 """Circuits: while a destination takes nothing, its owner sends a probe now and then, and all else waits.
 
-circuits/<destination>/<k>.json    opened or closed, since when, why; the highest number is what is true
+circuits/<destination>/<k>.json    opened, failed again or closed, since when, why; the highest number is what is true
 
 Written by the destination's owner, for everybody who wants to know. Source: ADR 0017.
 """
@@ -11,6 +11,7 @@ from datetime import datetime
 from shared.spool.spool import Spool
 
 _KEPT = 20
+_TIMES = frozenset(("since", "failed_at", "probe_at"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,8 @@ class Circuit:
         open: whether nothing but probes goes out.
         since: when it opened; of one that closed, when that was.
         why: what the destination failed with; no patient data, no text of the peer.
+        failed_at: when it last failed, as a rule a probe; nothing that came later has been tried.
+        probe_at: no probe goes out before.
     """
 
     destination: str
@@ -30,6 +33,8 @@ class Circuit:
     open: bool
     since: datetime
     why: str = ""
+    failed_at: datetime | None = None
+    probe_at: datetime | None = None
 
     @property
     def sentence(self) -> str:
@@ -38,23 +43,13 @@ class Circuit:
         return f"takes nothing since {self.since.isoformat(timespec='minutes')}{why}, only a probe goes out"
 
 
-def circuit_open_since(spool: Spool, destination: str) -> datetime | None:
-    """Since when nothing but probes goes to a destination; None when work goes out as it comes.
-
-    Args:
-        spool: the spool.
-        destination: its name.
-    """
-    newest = newest_circuit(spool, destination)
-    return newest.since if newest is not None and newest.open else None
-
-
 def newest_circuit(spool: Spool, destination: str) -> Circuit | None:
     """How the circuit of a destination stands; None when it never opened."""
     while names := spool.store.list(f"circuits/{destination}"):
         content = spool.read_json(f"circuits/{destination}/{names[-1]}")
         if content is not None:
-            return Circuit(**{**content, "since": datetime.fromisoformat(content["since"])})
+            times = {key: datetime.fromisoformat(content[key]) for key in _TIMES & content.keys()}
+            return Circuit(**{**content, **times})
     return None
 
 
@@ -68,6 +63,8 @@ def put_circuit(spool: Spool, circuit: Circuit) -> None:
     while not made:
         names = spool.store.list(folder)
         k = int(names[-1].removesuffix(".json")) + 1 if names else 0
-        made = spool.put_json(f"{folder}/{k:08}.json", {**vars(circuit), "since": circuit.since.isoformat()})
+        content = {key: value for key, value in vars(circuit).items() if value is not None}
+        times = {key: content[key].isoformat() for key in _TIMES & content.keys()}
+        made = spool.put_json(f"{folder}/{k:08}.json", content | times)
     for name in spool.store.list(folder)[:-_KEPT]:
         spool.store.delete(f"{folder}/{name}")

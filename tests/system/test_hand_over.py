@@ -117,5 +117,16 @@ def test_a_service_that_gets_on_keeps_its_studies(services: Services) -> None:
     assert (len(services.first["well"].files()), services.at_night("well")) == (INSTANCES["well"], 0)
 
 
+def test_a_service_that_comes_back_gets_the_next_study(services: Services, tmp_path: Path) -> None:
+    back = services.first["refuses"]
+    back.stop()
+    back.options = ()
+    back.start()
+    files = ct_study(tmp_path / "next", 2)
+    services.relay.send(files, "REFUSES")
+    eventually(lambda: len(back.files()) == 2, 20)
+    assert not any(_study(file) == _study(files[0]) for file in services.night.files())
+
+
 def _study(file: Path) -> str:
     return str(dcmread(file, stop_before_pixels=True).StudyInstanceUID)

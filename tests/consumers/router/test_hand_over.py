@@ -91,6 +91,8 @@ def test_whatever_a_candidate_has_of_two_parts_the_answer_is_that_of_the_design(
         (at_day(due_since=NOON - SHORT, circuit_open_since=NOON - SHORT), {}, "stay"),
         (at_day(due_since=NOON - LONG, circuit_open_since=NOON - SHORT), {}, "move"),
         (at_day(due_since=NOON, circuit_open_since=NOON - LONG, last_success=NOON - SHORT), {}, "stay"),
+        (at_day(due_since=NOON, probe_at=NOON), {}, "stay"),
+        (at_day(due_since=NOON - LONG, probe_at=NOON), {}, "move"),
         (at_day(urgent=True, due_since=NOON - timedelta(minutes=3)), {}, "stay"),
         (
             at_day(urgent=True, due_since=NOON - timedelta(minutes=3)),
@@ -224,3 +226,20 @@ def test_what_a_destination_has_is_read_from_the_records_and_in_doubt_counts_as_
     facts: dict[str, Any], unrecorded: int, expected: Holding
 ) -> None:
     assert holding_of(5, facts, unrecorded=unrecorded) == expected
+
+
+@pytest.mark.parametrize(
+    ("due", "probe", "look_at"),
+    [
+        (NOON, NOON - LONG, NOON + timedelta(seconds=5)),
+        (NOON, NOON + timedelta(minutes=2), NOON + timedelta(minutes=2, seconds=5)),
+        (NOON - timedelta(minutes=4), NOON, NOON + timedelta(minutes=2)),
+        (NOON - timedelta(minutes=9), NOON, NOON + timedelta(minutes=1)),
+    ],
+)
+def test_a_destination_that_was_away_before_is_looked_at_again_once_it_was_probed(
+    due: datetime, probe: datetime, look_at: datetime
+) -> None:
+    found = answer(at_day(due_since=due, probe_at=probe))
+    assert isinstance(found, Stay)
+    assert found.look_at == look_at

@@ -20,6 +20,7 @@ from shared.messages import StudyHandedOver
 from shared.notices.happened import of_happenings
 from shared.outcomes import Done, Held, Outcome
 from shared.spool import states
+from shared.spool.circuits import Circuit, put_circuit
 from shared.spool.copies import copies
 from shared.spool.deliveries import order_from_json
 from shared.spool.diverts import Divert, put_divert
@@ -330,6 +331,34 @@ def test_what_a_person_is_to_redirect_moves_to_nobody_by_itself(hospital: Bench)
     hospital.now += 60 * MINUTES
     look(hospital, part)
     assert (pin(hospital).epoch, state(hospital, held_at).outcome) == (1, "handed_over")
+
+
+def test_what_the_profile_withholds_of_one_part_keeps_no_other_part_there(hospital: Bench) -> None:
+    withheld = routed(hospital, 1)
+    record(hospital, first := at(hospital, withheld, "archive"), {"held": {"0": "a secondary capture"}})
+    _settle(hospital, first, Held("1 of 1 instances held", "policy"))
+    other = hospital.part(data_set(7), data_set(8))
+    look(hospital, other)
+    hospital.now += 60 * MINUTES
+    for part in (withheld, other):
+        look(hospital, part)
+    assert pin(hospital).epoch == 1
+
+
+@pytest.mark.parametrize("failed_after", [None, 1])
+def test_a_circuit_that_was_open_before_counts_once_the_destination_failed_again(
+    hospital: Bench, failed_after: int | None
+) -> None:
+    opened = NOON - 60 * MINUTES
+    away = Circuit(destination="archive", identity="x", open=True, since=opened, failed_at=opened, probe_at=opened)
+    put_circuit(hospital.spool, away)
+    part = routed(hospital)
+    assert pin(hospital).epoch == 0
+    assert state(hospital, part).due == NOON + timedelta(seconds=5)
+    if failed_after:
+        put_circuit(hospital.spool, replace(away, failed_at=NOON + timedelta(seconds=failed_after)))
+    look(hospital, part)
+    assert pin(hospital).epoch == (1 if failed_after else 0)
 
 
 def test_when_partial_is_hold_a_person_decides(tmp_path: Path) -> None:

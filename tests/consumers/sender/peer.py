@@ -6,11 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from consumers.sender.handler import Sender
 from shared.dimse import Listener, Proposal, Rejection, StoreRequest, Timeouts
 from shared.errors import PeerTimeoutError
+from shared.spool.circuits import newest_circuit
+from shared.spool.spool import Spool
 from shared.spool.states import State
 from tests.consumers.bench import RELAY, Bench
 
@@ -127,3 +130,9 @@ def flip_last_byte(path: Path) -> None:
     content = path.read_bytes()
     path.chmod(0o600)
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def open_since(spool: Spool, destination: str = "archive") -> datetime | None:
+    """Since when nothing but probes goes to a destination, by the record; None: work goes out as it comes."""
+    found = newest_circuit(spool, destination)
+    return found.since if found is not None and found.open else None

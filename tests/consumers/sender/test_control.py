@@ -9,12 +9,12 @@ import pytest
 
 from shared.broker import Publisher
 from shared.messages import Bell, Ring
-from shared.spool.circuits import circuit_open_since
+from shared.spool.circuits import newest_circuit
 from shared.spool.deliveries import active_deliveries
 from shared.spool.spool import Spool, utc_now
 from shared.work import lane
 from tests.consumers.bench import Bench, bench, data_set
-from tests.consumers.sender.peer import Peer, aimed, listening
+from tests.consumers.sender.peer import Peer, aimed, listening, open_since
 from tests.consumers.sender.test_parallel import A, B, Holding, is_final, rung, sending
 from tests.peers import free_port
 from tests.shared.broker.ends import publishing
@@ -53,15 +53,19 @@ def test_at_a_dead_destination_only_probes_go_out_and_all_goes_when_it_is_back(
     with sending(relay):
         waiting = [rung(relay, publisher, 1, f"1.2.{k + 1}") for k in range(20)]
         eventually(lambda: sum(tries_of(relay, it) for it in waiting) >= 3, 20)
-        since = circuit_open_since(relay.spool, "archive")
+        since = open_since(relay.spool)
         assert since is not None
         # A probe each half of a second at most, whatever waits.
         elapsed = utc_now() - since
+        failing = newest_circuit(relay.spool, "archive")
+        assert failing is not None
+        assert failing.failed_at is not None
+        assert since < failing.failed_at
         assert sum(tries_of(relay, it) for it in waiting) <= 2 + elapsed / timedelta(milliseconds=375)
         with listening(Peer(), port=port) as peer:
             eventually(is_final(relay, *waiting), 30)
             assert len(peer.kept) == 20
-    assert circuit_open_since(relay.spool, "archive") is None
+    assert open_since(relay.spool) is None
     assert not list(active_deliveries(relay.spool))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from consumers.sender.hours import SendingHours, hours_of, rate_of
-from shared.spool.circuits import Circuit, circuit_open_since, put_circuit
+from shared.spool.circuits import Circuit, put_circuit
 from tests.consumers.bench import RELAY, Bench, bench, data_set
-from tests.consumers.sender.peer import ABORT, Peer, after, aimed, listening, sender
+from tests.consumers.sender.peer import ABORT, Peer, after, aimed, listening, open_since, sender
 
 OFFICE = """
 [calendar.office]
@@ -77,18 +77,18 @@ def test_closed_time_does_not_count_for_give_up_nor_as_failing(relay: Bench) -> 
     delivery = relay.delivery(relay.part(data_set(1)))
     failed = after(relay, delivery, sender(relay, hours=hours))
     assert failed.tries == 1
-    assert circuit_open_since(relay.spool, "archive") == relay.now
+    assert open_since(relay.spool) == relay.now
     relay.now = AT_NIGHT
     waits = after(relay, delivery, sender(relay, hours=hours))
     assert waits.since is not None
     assert failed.since is not None
     assert waits.due is not None
     assert waits.since - failed.since == waits.due - AT_NIGHT
-    assert circuit_open_since(relay.spool, "archive") is None
+    assert open_since(relay.spool) is None
 
 
 def test_a_circuit_of_the_peer_that_was_there_before_says_nothing_about_the_new_one(relay: Bench) -> None:
     aimed(relay, 104)
     put_circuit(relay.spool, Circuit(destination="archive", identity="other", open=True, since=AT_NOON))
     assert sender(relay).circuit.gate() == "all"
-    assert circuit_open_since(relay.spool, "archive") is None
+    assert open_since(relay.spool) is None
