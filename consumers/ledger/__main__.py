@@ -9,7 +9,7 @@ from tenacity import RetryError
 from consumers.ledger.database import database_of
 from consumers.ledger.feeding import Feeder
 from shared import metrics
-from shared.broker import LEDGER, Consumer, Delivered, Publisher, topology
+from shared.broker import LEDGER, Consumer, Delivered, Publisher, keep_asking, topology
 from shared.messages import decode_bell
 from shared.service import Service, run, stop_by_force
 from shared.work.loop import insistently
@@ -32,6 +32,7 @@ def _work(service: Service) -> None:
     stop_by_force(service, lambda: None)
     publisher.start()
     consumer.start()
+    service.in_background("asking for messages", lambda: keep_asking(consumer, publisher, service.stopping))
     while not service.stopping.is_set() and not (consumer.link.failed or publisher.link.failed):
         feeder.round()
         delivered = consumer.get(seconds=0.5)

@@ -71,7 +71,7 @@ def _lane(service: Service, destination: Destination, stopping: threading.Event)
         picks=Waiting(service.spool, destination.name, sender.circuit, sender.is_open),
         stopping=stopping,
     )
-    asking = threading.Thread(target=ownership.ask, args=(lane.publisher,), daemon=True)
+    asking = threading.Thread(target=ownership.ask, args=(lane.publisher, lane.consumer), daemon=True)
     asking.start()
     lane.run()
     sender.release()

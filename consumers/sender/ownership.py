@@ -84,7 +84,7 @@ class Ownership:
         self._serving.clear()
         metrics.OWNED.labels(destination=self._destination).set(0)
 
-    def ask(self, publisher: Publisher) -> None:
+    def ask(self, publisher: Publisher, consumer: Consumer) -> None:
         """Ask who owns the destination until told to stop: often while it is not us, so that a stand-by soon knows."""
         asked, pause = 0.0, _FIRST_SECONDS
         while not self._stopping.wait(pause):
@@ -93,6 +93,7 @@ class Ownership:
             asked = time.monotonic()
             try:
                 publisher.elect(self._destination)
+                consumer.asked(self.queue)
                 pause = _ASK_SECONDS
             except BrokerError as error:
                 log.debug("not_asked", destination=self._destination, why=str(error))

@@ -7,17 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic, BasicProperties
 
 from shared.broker.link import Link, declare
-from shared.broker.topology import URGENT, Topology, elects
+from shared.broker.topology import ASK, URGENT, Topology, elects
 from shared.errors import BrokerError
 
+log = structlog.get_logger()
 # RabbitMQ closes the channel of a consumer that keeps a delivery for 30 minutes.
 HELD_AT_MOST = timedelta(minutes=10)
 # Beside what several workers do: messages that have to wait for one of them should not keep the others idle.
 _WAITING = 8
+# After so long without a message one is asked for; when so many did not come, nothing does. A stand-by asks for its
+# election every two seconds and does not hear of it while there is an owner.
+SILENT_AT_MOST, _UNHEARD, _UNHEARD_ELECTING = timedelta(seconds=30), 3, 30
 
 
 @dataclass(order=True)
@@ -33,6 +38,18 @@ class Delivered:
     channel: BlockingChannel = field(compare=False, repr=False)
     since: float = field(compare=False, default_factory=time.monotonic)
     acknowledged: bool = field(compare=False, default=False)
+
+
+@dataclass
+class _Heard:
+    """What came of a queue since it is consumed on this channel."""
+
+    last: float = field(default_factory=time.monotonic)
+    asked: int = 0
+
+    def now(self) -> None:
+        """Something came."""
+        self.last, self.asked = time.monotonic(), 0
 
 
 class Consumer:
@@ -64,6 +81,7 @@ class Consumer:
         self._table, self._queues, self._lost, self._let_go = table, queues, lost, let_go
         self._inbox: queue.PriorityQueue[Delivered] = queue.PriorityQueue()
         self._outstanding: dict[int, Delivered] = {}
+        self._heard: dict[str, _Heard] = {}
         self._lock = threading.Lock()
         self.link = Link(url, role="consume", name=name, ready=self._ready, lost=self._broke, tick=self._tend)
 
@@ -104,6 +122,18 @@ class Consumer:
             urgent = [it for it in self._inbox.queue if it.queue.endswith(URGENT)]
         return min((it for it in urgent if not it.acknowledged and it.channel.is_open), default=None)
 
+    def silent(self) -> tuple[str, ...]:
+        """Queues of which nothing came for a while, though there is room; electing ones are asked anyhow."""
+        since = time.monotonic() - SILENT_AT_MOST.total_seconds()
+        busy = {it.queue for it in list(self._outstanding.values())}
+        heard = list(self._heard.items())
+        return tuple(name for name, it in heard if it.last < since and name not in busy and not elects(name))
+
+    def asked(self, queue: str) -> None:
+        """RabbitMQ took a message that asks whether this end still hears the queue; see `keep_asking`."""
+        if (heard := self._heard.get(queue)) is not None:
+            heard.asked += 1
+
     def again(self, delivered: Delivered) -> None:
         """Have `get` return a delivery again, in its order; it is not acknowledged meanwhile."""
         self._inbox.put(delivered)
@@ -124,8 +154,9 @@ class Consumer:
 
     def _subscribe(self, channel: BlockingChannel, queues: tuple[str, ...], first_rank: int) -> None:
         for rank, name in enumerate(queues, start=first_rank):
+            self._heard[name] = heard = _Heard()
             channel.basic_qos(prefetch_count=self._at_hand(name))
-            channel.basic_consume(name, self._receiver(name, rank))
+            channel.basic_consume(name, self._receiver(name, rank, heard))
 
     def _at_hand(self, name: str) -> int:
         """How many messages of a queue may be here unacknowledged."""
@@ -136,9 +167,13 @@ class Consumer:
         return self._workers + waiting + name.endswith(URGENT)
 
     def _receiver(
-        self, name: str, rank: int
+        self, name: str, rank: int, heard: _Heard
     ) -> Callable[[BlockingChannel, Basic.Deliver, BasicProperties, bytes], None]:
         def receive(channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+            heard.now()
+            if properties.type == ASK and not elects(name):
+                channel.basic_ack(method.delivery_tag or 0)
+                return
             delivered = Delivered(
                 rank=rank,
                 tag=method.delivery_tag or 0,
@@ -162,6 +197,14 @@ class Consumer:
             channel.basic_ack(delivered.tag)
 
     def _tend(self) -> None:
+        self._let_go_of_kept()
+        for name, heard in self._heard.items():
+            if heard.asked >= (_UNHEARD_ELECTING if elects(name) else _UNHEARD):
+                log.info("hears_nothing", queue=name, remedy="connects again")
+                self.link.renew()
+                return
+
+    def _let_go_of_kept(self) -> None:
         """Let go of messages kept too long, so that RabbitMQ does not close the channel on a long send."""
         limit = time.monotonic() - HELD_AT_MOST.total_seconds()
         for delivered in [kept for kept in self._outstanding.values() if kept.since < limit]:
@@ -170,4 +213,5 @@ class Consumer:
 
     def _broke(self) -> None:
         self._outstanding.clear()
+        self._heard.clear()
         self._lost()

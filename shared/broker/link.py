@@ -118,10 +118,10 @@ class Link:
         try:
             return future.result(timeout=_ACTION_SECONDS)
         except UnroutableError:
-            self._renew()
+            self.renew()
             raise BrokerError("RabbitMQ has no queue for a message: a binding was taken away") from None
         except NackError:
-            self._renew()  # else a channel goes on refusing for a queue that was full (RabbitMQ 3.10)
+            self.renew()  # else a channel goes on refusing for a queue that was full (RabbitMQ 3.10)
             raise BrokerError("RabbitMQ refused a message: a queue is full") from None
         except TimeoutError:
             raise BrokerError(f"RabbitMQ did not answer within {_ACTION_SECONDS} s") from None
@@ -131,6 +131,12 @@ class Link:
             with self._lock:
                 self._pending.discard(future)
 
+    def renew(self) -> None:
+        """Connect again, soon, which declares and verifies the topology again."""
+        with self._lock, contextlib.suppress(BrokerError):
+            if self._channel is not None:
+                self._hand_in(self._channel.close)
+
     def stop(self) -> None:
         """Close the connection; unacknowledged messages go back to their queues."""
         self._stopping.set()
@@ -138,12 +144,6 @@ class Link:
             self._hand_in(lambda: None)
         if self._thread.is_alive():
             self._thread.join(5)
-
-    def _renew(self) -> None:
-        """Connect again, which declares and verifies the topology again."""
-        with self._lock, contextlib.suppress(BrokerError):
-            if self._channel is not None:
-                self._hand_in(self._channel.close)
 
     def _hand_in(self, act: Callable[[], None]) -> None:
         """Have the link's thread do something soon; asked with the lock held."""

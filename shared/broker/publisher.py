@@ -8,11 +8,12 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 
 from shared.broker.link import Link, declare
-from shared.broker.topology import DEAD, DELAY, EVENTS, UNREADABLE, WORK, Topology, rung_for
+from shared.broker.topology import ASK, DEAD, DELAY, EVENTS, UNREADABLE, WORK, Topology, rung_for
 from shared.errors import BrokerError
 from shared.messages import Bell, Event, Ring, encode_bell, encode_event
 
 log = structlog.get_logger()
+_ASK_LIVES_MS = 60_000
 
 
 class Publisher:
@@ -80,6 +81,15 @@ class Publisher:
             BrokerError: not confirmed.
         """
         self._publish(WORK, f"own.{destination}", b"{}", "", {})
+
+    def ask(self, queue: str) -> None:
+        """Send a message to whoever consumes a queue, which says nothing but that it comes.
+
+        Raises:
+            BrokerError: not confirmed.
+        """
+        properties = pika.BasicProperties(type=ASK, expiration=str(_ASK_LIVES_MS))
+        self.link.do(lambda channel: channel.basic_publish("", queue, b"{}", properties, mandatory=True))
 
     def tell(self, event: Event) -> None:
         """Publish a fact.

@@ -15,6 +15,8 @@ from shared.messages import told_if_possible
 
 EVENTS, WORK, DELAY, DEAD = "dcmrelay.events", "dcmrelay.work", "dcmrelay.delay", "dcmrelay.dead"
 UNREADABLE, URGENT = "unreadable", ".urgent"
+# The type of a message with which a consumer asks whether it still hears its queue.
+ASK = "ask"
 LEDGER = "dcmrelay.ledger"
 RUNGS = {
     "1s": timedelta(seconds=1),

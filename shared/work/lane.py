@@ -1,5 +1,6 @@
 """A lane: workers with two connections, serving some queues until told to stop."""
 
+import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -7,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from shared.broker import Consumer, Delivered, Publisher, elects, topology
+from shared.broker import Consumer, Delivered, Publisher, elects, keep_asking, topology
 from shared.config import Config
 from shared.errors import BrokerError, DcmrelayError
 from shared.messages import decode_bell
@@ -70,6 +71,8 @@ class Lane:
         self._service.takers.append(self._declare)
         self.publisher.start()
         self.consumer.start()
+        asking = functools.partial(keep_asking, self.consumer, self.publisher, self._stopping)
+        self._service.in_background("asking for messages", asking)
         with ThreadPoolExecutor(len(self.workers), thread_name_prefix="worker") as pool:
             serving = [pool.submit(self._serve, worker) for worker in self.workers]
             wait(serving, return_when=FIRST_COMPLETED)

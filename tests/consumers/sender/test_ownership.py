@@ -163,7 +163,7 @@ def test_a_stand_by_asks_often_and_an_owner_seldom(
         publishing(broker_url, "archive") as publisher,
         consuming(broker_url, OWN, destinations=("archive",), lost=ours.lost) as consumer,
     ):
-        asking = threading.Thread(target=ours.ask, args=(publisher,))
+        asking = threading.Thread(target=ours.ask, args=(publisher, consumer))
         asking.start()
         ours.elected(next_of(consumer), consumer)
         before = publisher.depth(OWN)
@@ -185,9 +185,10 @@ def test_questions_that_nobody_answers_do_not_pile_up(broker_url: str) -> None:
 def test_without_a_broker_asking_goes_on(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ownership, "_ASK_SECONDS", 0.01)
     stopping = threading.Event()
-    away = Publisher(f"amqp://nobody:s@127.0.0.1:{free_port()}/", topology(["archive"]), "test")
+    url, table = f"amqp://nobody:s@127.0.0.1:{free_port()}/", topology(["archive"])
+    away, deaf = Publisher(url, table, "test"), Consumer(url, table, (OWN,), name="test")
     with structlog.testing.capture_logs() as lines:
-        asking = threading.Thread(target=Ownership(spool, "archive", stopping).ask, args=(away,))
+        asking = threading.Thread(target=Ownership(spool, "archive", stopping).ask, args=(away, deaf))
         asking.start()
         eventually(lambda: len(lines) >= 3)
         stopping.set()

@@ -1,10 +1,12 @@
 """Consuming from a real RabbitMQ."""
 
+import threading
 from datetime import timedelta
 
 import pytest
 
-from shared.broker import Delivered, consumer
+from shared.broker import Delivered, asking, consumer, keep_asking, topology
+from shared.broker.link import declare
 from tests.shared.broker.ends import ROUTE, bare_channel, consuming, next_of, publishing, ring
 from tests.support import eventually
 
@@ -72,6 +74,57 @@ def test_a_queue_deleted_under_a_consumer_comes_back(broker_url: str) -> None:
         assert consumer.link.wait_connected(10)
         publisher.ring([ring(n=5)])
         assert b'"n":5' in next_of(consumer).body
+
+
+def test_a_consumer_that_went_deaf_hears_again(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "SILENT_AT_MOST", timedelta(seconds=1))
+    monkeypatch.setattr(asking, "ASK_SECONDS", 0.2)
+    stopping = threading.Event()
+    with (
+        publishing(broker_url, "archive") as publisher,
+        consuming(broker_url, ROUTE, destinations=("archive",)) as ours,
+        bare_channel(broker_url) as channel,
+    ):
+        publisher.ring([ring(n=6)])
+        ours.acknowledge(next_of(ours))
+        channel.queue_delete(ROUTE)
+        declare(channel, topology(("archive",)))
+        publisher.ring([ring(n=7)])
+        thread = threading.Thread(target=keep_asking, args=(ours, publisher, stopping))
+        thread.start()
+        # The first may come again: RabbitMQ had not written down that it is done.
+        while b'"n":7' not in (delivered := next_of(ours)).body:
+            ours.acknowledge(delivered)
+        stopping.set()
+        thread.join()
+
+
+def test_a_stand_by_that_asks_in_vain_connects_again(broker_url: str) -> None:
+    lost: list[bool] = []
+    own = "dcmrelay.own.archive"
+    with consuming(broker_url, own, destinations=("archive",), lost=lambda: lost.append(True)) as ours:
+        for _ in range(30):
+            ours.asked(own)
+        eventually(lambda: lost)
+        assert ours.link.wait_connected(10)
+
+
+def test_what_asks_a_silent_consumer_is_heard_and_not_worked_on(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[bool] = []
+    with publishing(broker_url) as publisher, consuming(broker_url, ROUTE, lost=lambda: lost.append(True)) as ours:
+        assert not ours.silent()
+        monkeypatch.setattr(consumer, "SILENT_AT_MOST", timedelta(0))
+        for _ in range(5):
+            assert eventually(ours.silent) == (ROUTE,)
+            asked = ours._heard[ROUTE].last
+            publisher.ask(ROUTE)
+            eventually(lambda before=asked: ours._heard[ROUTE].last > before)
+        publisher.ring([ring(n=8)])
+        assert b'"n":8' in next_of(ours).body
+        assert not ours.silent(), "it has something at hand"
+        assert not lost
 
 
 def test_a_message_of_a_broken_connection_is_not_worked_on(broker_url: str) -> None:
