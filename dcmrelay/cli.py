@@ -12,6 +12,7 @@ import typer
 
 from dcmrelay import asking, dead, diverting, ledger, reconciling, studies
 from dcmrelay.child import end_with_parent
+from dcmrelay.in_force import of_relay
 from dcmrelay.options import ConfigFile, Json, moment, offer_no_phi
 from dcmrelay.output import complain, hide, say
 from shared import logs
@@ -142,7 +143,7 @@ def send(
     if (certificate is None) != (key is None):
         raise typer.BadParameter("--certificate and --key belong together; give both or neither")
     shown = (certificate, key) if certificate and key else None
-    raise typer.Exit(handing.hand_over(load(find(config)), source, paths, shown))
+    raise typer.Exit(handing.hand_over(of_relay(config), source, paths, shown))
 
 
 @app.command()
@@ -150,7 +151,7 @@ def echo(destination: str, config: ConfigFile = None) -> None:
     """Ask a destination for C-ECHO with our AE titles; exit 1 when it does not answer."""
     from dcmrelay import echoing
 
-    raise typer.Exit(echoing.echo(load(find(config)), destination))
+    raise typer.Exit(echoing.echo(of_relay(config), destination))
 
 
 @app.command("test")
@@ -167,7 +168,7 @@ def try_out(
 
     if sum(map(bool, (destination, source, notify))) != 1:
         raise typer.BadParameter("name a destination, or a source with --source, or a notifier with --notify")
-    loaded = load(find(config))
+    loaded = of_relay(config)
     if source:
         raise typer.Exit(testing.report("source", source, trial_way.way(loaded, source), json=as_json))
     if notify:
@@ -194,7 +195,7 @@ def show(
     """One study's whole story, from the records."""
     from dcmrelay import looking
 
-    looking.show(load(find(config)), what, json=as_json)
+    looking.show(of_relay(config), what, json=as_json)
 
 
 @app.command()
@@ -209,7 +210,7 @@ def pause(
     """Hold back everything for a destination; nothing counts as a try meanwhile."""
     from dcmrelay import pausing
 
-    pausing.pause(load(find(config)), destination, until=until, for_=for_, why=why, json=as_json)
+    pausing.pause(of_relay(config), destination, until=until, for_=for_, why=why, json=as_json)
 
 
 @app.command()
@@ -217,7 +218,7 @@ def resume(destination: str, config: ConfigFile = None, as_json: Json = False) -
     """End a destination's pause: what waits for it goes on at once."""
     from dcmrelay import pausing
 
-    pausing.resume(load(find(config)), destination, json=as_json)
+    pausing.resume(of_relay(config), destination, json=as_json)
 
 
 @app.command()
@@ -233,7 +234,7 @@ def resend(
     """Send a whole study once more to where it went, or where a route of its source would send it."""
     from dcmrelay import pushing
 
-    loaded = load(find(config))
+    loaded = of_relay(config)
     code = pushing.resend(loaded, study, to=to, profile_now=profile_now, dry_run=dry_run, why=why, json=as_json)
     raise typer.Exit(code)
 
@@ -248,7 +249,7 @@ def urgent(
     """Let a study's waiting deliveries overtake routine work, at once."""
     from dcmrelay import pushing
 
-    raise typer.Exit(pushing.urgent(load(find(config)), study, why=why, json=as_json))
+    raise typer.Exit(pushing.urgent(of_relay(config), study, why=why, json=as_json))
 
 
 @app.command()
@@ -256,7 +257,7 @@ def knocked(config: ConfigFile = None, as_json: Json = False) -> None:
     """List callers that were refused, each with a source table to paste that lets it in."""
     from dcmrelay import knocking
 
-    knocking.knocked(load(find(config)), json=as_json)
+    knocking.knocked(of_relay(config), json=as_json)
 
 
 @app.command()
@@ -272,7 +273,7 @@ def duty(
     """Who is on duty on each route that chooses between services; exit 1 when there is a minute with nobody."""
     from dcmrelay import duty as duties
 
-    raise typer.Exit(0 if duties.duty(load(find(config)), at, week=week, json=as_json) else EXIT_NEEDED)
+    raise typer.Exit(0 if duties.duty(of_relay(config), at, week=week, json=as_json) else EXIT_NEEDED)
 
 
 def _work(kind: str, config: Path | None, *names: tuple[str, ...]) -> None:

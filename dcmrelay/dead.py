@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from dcmrelay.in_force import of_relay
 from dcmrelay.options import ConfigFile, Json
-from shared.config import find, load
 from shared.errors import StartError
 from shared.spool.commitments import COMMIT
 from shared.spool.volume import attach
@@ -43,7 +43,7 @@ def list_(
     """List dead letters, the oldest first; exit 1 when there are some."""
     from dcmrelay import choosing, letters
 
-    loaded = load(find(config))
+    loaded = of_relay(config)
     spool = attach(loaded)
     wish = choosing.wish_of(
         spool, destination=destination, dead_letter_class=dead_letter_class, source=source, study=study,
@@ -61,7 +61,7 @@ def show(id_: Annotated[str, typer.Argument(metavar="ID")], config: ConfigFile =
     """One dead letter: instances, attempts with the peer's answers, what you can do; then its study's story."""
     from dcmrelay import choosing, letters, looking
 
-    loaded = load(find(config))
+    loaded = of_relay(config)
     spool = attach(loaded)
     found = choosing.found(spool, choosing.wish_of(spool, ids=(id_,)))
     letters.print_letters(spool, found, json=json)
@@ -97,7 +97,7 @@ def replay(
     )
     if correction is not None:
         why = said(correction, why)
-    desk = acting.desk(load(find(config)), why=why or "replayed", json=json, dry_run=dry_run)
+    desk = acting.desk(of_relay(config), why=why or "replayed", json=json, dry_run=dry_run)
     wish = choosing.wish_of(
         desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
         study=study, older_than=older_than, since=since, all_=all_,
@@ -134,7 +134,7 @@ def redirect(
     from dcmrelay import acting, choosing, redirecting
     from producers.replay.redirect import Way
 
-    desk = acting.desk(load(find(config)), why=why or f"redirected to {to}", json=json, dry_run=dry_run)
+    desk = acting.desk(of_relay(config), why=why or f"redirected to {to}", json=json, dry_run=dry_run)
     wish = choosing.wish_of(
         desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
         study=study, older_than=older_than, since=since, all_=all_,
@@ -164,7 +164,7 @@ def discard(
 
     if not (why or dry_run):
         raise StartError('say why, for the record and without patient data: --why "..."')
-    desk = acting.desk(load(find(config)), why=why, json=json, dry_run=dry_run)
+    desk = acting.desk(of_relay(config), why=why, json=json, dry_run=dry_run)
     wish = choosing.wish_of(
         desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
         study=study, older_than=older_than, since=since, all_=all_,

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from dcmrelay.in_force import of_relay
 from dcmrelay.options import ConfigFile, Json
-from shared.config import Config, Route, find, load
+from shared.config import Config, Route
 from shared.errors import StartError
 
 
@@ -21,7 +22,7 @@ def divert(
     json: Json = False,
 ) -> None:
     """Give a route's new studies to one candidate for a while, whoever is on duty."""
-    loaded = load(find(config))
+    loaded = of_relay(config)
     chosen = _route(loaded, route)
     if end:
         if destination or until or for_:

@@ -61,7 +61,12 @@ def explain(
         for line in unread:
             complain(line)
     by_study = groupby(found, lambda it: it.routing.part.study_instance_uid)
-    return int(bool(unread) or any(all(it.held for it in them) for _, them in by_study))
+    return int(bool(unread) or any(all(map(_stops, them)) for _, them in by_study))
+
+
+def _stops(explanation: Explanation) -> bool:
+    """Whether a person would be needed."""
+    return bool(explanation.held) or any(to.uneditable for it in explanation.answers for to in it.targets)
 
 
 def _whoever_sends(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,7 +3,9 @@
 import tomllib
 from pathlib import Path
 
-from shared.config import Config, load
+from dcmrelay.output import complain
+from dcmrelay.running import listening
+from shared.config import Config, find, load
 from shared.errors import ConfigError
 from shared.reload_note import read_note
 
@@ -24,6 +26,21 @@ def problems(config: Config, refused: tuple[str, ...] = ()) -> list[str]:
     return lines + ([f"{', '.join(keys)}: changed, in force after a restart of `dcmrelay up`"] if keys else [])
 
 
+def of_relay(config: Path | None) -> Config:
+    """The configuration that a relay goes by, for a command about it; a line says so while the file is refused.
+
+    Args:
+        config: the file, as `--config` names it.
+
+    Raises:
+        ConfigError: as `load_or_in_force`.
+    """
+    loaded, refused = load_or_in_force(find(config))
+    if refused:
+        complain("the configuration file is refused, the one before is in force: `dcmrelay check` says what to mend")
+    return loaded
+
+
 def load_or_in_force(path: Path) -> tuple[Config, tuple[str, ...]]:
     """The configuration of a file, or what a relay under `up` goes by while the file is refused, and why it is.
 
@@ -31,12 +48,23 @@ def load_or_in_force(path: Path) -> tuple[Config, tuple[str, ...]]:
         ConfigError: the file is refused, and no relay is found that goes by an earlier one.
     """
     try:
-        return load(path), ()
+        config = load(path)
     except ConfigError as error:
-        try:
-            return Config.from_snapshot((_data_dir(path) / "run/accepted.json").read_bytes()), error.problems
-        except (OSError, ValueError):
-            raise error from None
+        accepted = _accepted(_data_dir(path))
+        if accepted is None:
+            raise
+        return accepted, error.problems
+    refused = tuple(read_note(config).get("refused", ()))  # what is well by itself may not be taken while a relay runs
+    accepted = _accepted(config.relay.data_dir) if refused and listening(config) else None
+    return (config, ()) if accepted is None else (accepted, refused)
+
+
+def _accepted(data_dir: Path) -> Config | None:
+    """What `up` goes by; None when that cannot be read."""
+    try:
+        return Config.from_snapshot((data_dir / "run/accepted.json").read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _data_dir(path: Path) -> Path:

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from dcmrelay.in_force import of_relay
 from dcmrelay.options import ConfigFile, Json
 from dcmrelay.output import as_json, complain, say, shown, table
-from shared.config import Config, find, load
+from shared.config import Config, find
 
 app = typer.Typer(help="The ledger: run its worker, verify it, list what is in it.", invoke_without_command=True)
 
@@ -51,7 +52,7 @@ def verify(ctx: typer.Context, day: Day = "", config: ConfigFile = None, json: J
     from consumers.ledger.verifying import verify as verdict_of
     from shared.spool.volume import attach
 
-    loaded = load(find(config or ctx.obj))
+    loaded = of_relay(config or ctx.obj)
     with existing(loaded).reading() as connection:
         verdict = verdict_of(connection, attach(loaded), day)
     if json:
@@ -77,7 +78,7 @@ def log(
     json: Json = False,
 ) -> None:
     """What people did, and which configurations came into force; or what happened to one part or delivery."""
-    loaded = load(find(config or ctx.obj))
+    loaded = of_relay(config or ctx.obj)
     kinds = tuple(kind) if kind else () if unit else _ACTS
     found = _entries(loaded, ("searched",) if searched else kinds, unit, (since, until), searched)
     if json:

@@ -37,8 +37,9 @@ def resume(config: Config, destination: str, *, json: bool) -> None:
         StartError: no such destination.
     """
     desk = acting.desk(config, why="", json=json)
-    check_known("destination", destination, (it.name for it in config.destinations))
     before = pause_in_force(desk.spool, destination)
+    if before is None:  # a pause may outlast the destination's place in the configuration
+        check_known("destination", destination, (it.name for it in config.destinations))
     if before is not None:
         now = desk.spool.now()
         put_pause(desk.spool, Pause(destination=destination, paused=False, at=now, until=None, by=desk.by, why=""))

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from dcmrelay.in_force import of_relay
 from dcmrelay.options import ConfigFile, Json
 from dcmrelay.output import as_json, one_line, say, table
 
@@ -20,10 +21,9 @@ def reconcile(day: Day = None, config: ConfigFile = None, json: Json = False) ->
     from shared.accounts import report
     from shared.accounts.daily import is_on, title
     from shared.accounts.reading import take_account
-    from shared.config import find, load
     from shared.spool.volume import attach
 
-    loaded = load(find(config))
+    loaded = of_relay(config)
     wanted: date | None = day.date() if day else None
     zone = ZoneInfo(loaded.relay.timezone)
     account = take_account(attach(loaded), is_on(wanted, zone))

@@ -78,7 +78,8 @@ def _of_delivery(unit: Unit, history: tuple[State, ...]) -> Iterator[Row]:
     marks = "".join(f", {word}" for word in ("optional", "addendum") if order.get(word))
     name = f"{order['destination']}: "
     yield _row(first.at, f"{name}ordered", f"{unit.id[:SHORT]}, route {order.get('route', '')}, {_form(order)}{marks}")
-    rows = list(_tries_together(row for before, state in pairwise(history) for row in _turn(state, before)))
+    made = "edited" if order.get("form", {}).get("kind") == "edited" else "de-identified"
+    rows = list(_tries_together(row for before, state in pairwise(history) for row in _turn(state, before, made)))
     counts = _counts(unit.facts)
     if rows and counts and unit.state.status in ("held", "final"):
         last = rows.pop()
@@ -88,8 +89,14 @@ def _of_delivery(unit: Unit, history: tuple[State, ...]) -> Iterator[Row]:
     yield from ({**row, "what": name + row["what"]} for row in rows)
 
 
-def _turn(state: State, before: State | None = None) -> Iterator[Row]:
-    """What a record says that a person wants to know; claims and slices are not told one by one."""
+def _turn(state: State, before: State | None = None, made: str = "") -> Iterator[Row]:
+    """What a record says that a person wants to know; claims and slices are not told one by one.
+
+    Args:
+        state: the record.
+        before: the one before.
+        made: what the anonymizer does to a delivery, done.
+    """
     if state.by:
         ordered = [f"{it.order.destination} ({it.order.form.label})" for it in ordered_of(state.facts).values()]
         detail = "; ".join(filter(None, (f"to {', '.join(ordered)}" if ordered else "", state.reason)))
@@ -105,7 +112,7 @@ def _turn(state: State, before: State | None = None) -> Iterator[Row]:
     elif HAND_OVER in (state.stage, before.stage if before else "") and state.status == "waiting":
         return  # the router looked whether another candidate gets the study
     elif state.status == "waiting" and before is not None and state.stage != before.stage:
-        yield _row(state.at, "de-identified" if before.stage == "render" else f"next: {state.stage}", "")
+        yield _row(state.at, made if before.stage == "render" else f"next: {state.stage}", "")
     elif state.status == "final":
         to = f" to {state.facts['moved_to']}" if "moved_to" in state.facts else ""
         yield _row(state.at, state.outcome.replace("_", " ") + to, state.reason)
@@ -122,7 +129,8 @@ def _tries_together(rows: Iterable[Row]) -> Iterator[Row]:
         numbers = (it["what"].split(" ")[1] for it in (first, last))
         reason, _, again = last["detail"].partition(_AGAIN)
         until = f"; the last at {last['when'].astimezone():%H:%M:%S}" + (f"{_AGAIN}{again}" if again else "")
-        yield _row(first["when"], f"tries {' to '.join(numbers)} failed", reason + until)
+        tries = " to ".join(dict.fromkeys(numbers))  # counted anew after a replay
+        yield _row(first["when"], f"{'tries' if ' ' in tries else 'try'} {tries} failed", reason + until)
 
 
 def _kind_of(row: Row) -> tuple[bool, str]:

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from dcmrelay.in_force import of_relay
 from dcmrelay.options import ConfigFile, Json
 from dcmrelay.output import as_json, check_known, complain, say, table
-from shared.config import Config, find, ledger_url, load
+from shared.config import Config, ledger_url
 from shared.errors import DcmrelayError, StartError
 
 _MOST_ROWS = 200
@@ -40,7 +41,7 @@ def studies(
     json: Json = False,
 ) -> None:
     """Study parts, newest first, with their deliveries. Who asks about patients is recorded."""
-    loaded = load(find(config))
+    loaded = of_relay(config)
     zone = ZoneInfo(loaded.relay.timezone)
     period = _in_zone(since, zone), _in_zone(until, zone)
     personal = _personal(accession=accession, patient=patient)

@@ -215,7 +215,8 @@ def delivery_state(delivery: Row) -> str:
         letter = f"dead letter ({delivery['class']})"
         return f"{few}: {letter}" if few else letter
     if delivery["state"] == "working":
-        return {"send": "sending", "verify": "verifying"}.get(delivery["stage"], "de-identifying")
+        rendering = "editing" if delivery.get("form") == "edited" else "de-identifying"
+        return {"send": "sending", "verify": "verifying"}.get(delivery["stage"], rendering)
     tried = f", tried {delivery['tries']} times" if delivery["tries"] else ""
     return f"waiting{tried}" + (", urgent" if delivery.get("urgent") else "")
 

@@ -85,7 +85,7 @@ def on_duty(candidates: Candidates, now: datetime, without: Collection[str] = ()
             return Duty(destination=candidate.destination, why=found.why)
     for candidate in left:
         if candidate.as_backup == "always":
-            return Duty(destination=candidate.destination, why="stands in, nobody is there")
+            return Duty(destination=candidate.destination, why="stands in outside its hours, nobody else is there")
     return NOBODY
 
 

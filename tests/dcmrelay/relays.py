@@ -11,7 +11,7 @@ import pytest
 from shared import owner
 from shared.config import Config, load
 from shared.errors import DeadLetterClass
-from shared.forms import RECEIVED
+from shared.forms import RECEIVED, Form
 from shared.outcomes import Done, Held, Later, Outcome
 from shared.spool import states
 from shared.spool.deliveries import Order, create_delivery, order_to_json
@@ -114,9 +114,9 @@ class Prepared:
         self.spool.parts.create(part.id, {"source": source}, waiting)
         return part.id
 
-    def routed(self, part: str, *destinations: str) -> list[str]:
+    def routed(self, part: str, *destinations: str, form: Form = RECEIVED) -> list[str]:
         """The part's deliveries, decided and waiting; ids in order."""
-        orders = [self._order(part, name) for name in destinations]
+        orders = [self._order(part, name, form) for name in destinations]
         decision = {"config": "", "routes": ["all"], "deliveries": [order_to_json(order) for order in orders]}
         self.spool.put_json(f"parts/{part}/decision.json", decision)
         for order in orders:
@@ -151,7 +151,7 @@ class Prepared:
         """Lets a try fail; the unit waits."""
         self.settle(unit, Later(reason))
 
-    def _order(self, part: str, destination: str) -> Order:
+    def _order(self, part: str, destination: str, form: Form) -> Order:
         found = self.config.destination(destination)
         assert found is not None
         return Order(
@@ -160,7 +160,7 @@ class Prepared:
             destination=destination,
             identity=found.identity,
             calling_ae_title="DCMRELAY",
-            form=RECEIVED,
+            form=form,
             source="ct-1",
         )
 

@@ -222,7 +222,9 @@ def test_what_an_edit_changes_is_told_element_by_element_and_with_values_only_wh
 
 def test_an_edit_that_cannot_be_made_is_said_before_it_holds_something(relay: Bench, run: Command) -> None:
     (relay.folder / "dcmrelay.toml").write_text(TEXT + EDITS, encoding="utf-8")
-    said = run("explain", file(relay, AccessionNumber="A" * 15), "--source", "mr-1").out
+    ended = run("explain", file(relay, AccessionNumber="A" * 15), "--source", "mr-1")
+    said = ended.out
+    assert ended.code == 1
     assert "! would be held: " in said
     assert "AccessionNumber" in said.partition("would be held")[2]
     assert "AAAA" not in said

@@ -4,7 +4,8 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 
-from shared.outcomes import Done
+from shared.forms import RECEIVED, edited
+from shared.outcomes import Done, Next
 from shared.spool.epochs import take_over
 from tests.dcmrelay.relays import NOW, STUDY, Command, Prepared
 
@@ -150,3 +151,21 @@ def test_tries_that_failed_alike_are_one_line_of_the_story(relay: Prepared, comm
         "try 5 failed",
     ]
     assert "away; the last at " in said
+
+
+def test_an_edited_delivery_is_not_told_as_de_identified(relay: Prepared, command: Command) -> None:
+    form = edited(RECEIVED, edit="console", edit_hash="e" * 64, edit_key_id=lambda: "k", correction=False)
+    (delivery,) = relay.routed(relay.part(), "archive", form=form)
+    relay.settle(delivery, Next("send"))
+    said = command("show", delivery).out
+    assert "archive: edited" in said
+    assert "identif" not in said
+
+
+def test_tries_that_are_counted_anew_after_a_replay_are_not_a_range(relay: Prepared, command: Command) -> None:
+    (delivery,) = relay.routed(relay.part(), "archive")
+    relay.failed(delivery, "away")
+    relay.held(delivery, "given up", "unreachable")
+    command("dead", "replay", "--all")
+    relay.failed(delivery, "away")
+    assert "tries 1 to 1" not in command("show", delivery).out

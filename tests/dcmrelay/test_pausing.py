@@ -90,3 +90,15 @@ def test_a_study_made_urgent_overtakes_from_its_next_bell_on(relay: Prepared, co
     assert "waiting, tried 1 times, urgent" in command("studies").out
     assert command("urgent", "1.2.3.4").code == 1
     assert command("urgent", "1.2.3.5").code == 1
+
+
+def test_a_pause_ends_although_its_destination_is_configured_no_more(relay: Prepared, command: Command) -> None:
+    command("pause", "archive")
+    path = relay.config.relay.data_dir.parent / "dcmrelay.toml"
+    text = path.read_text(encoding="utf-8").replace('name = "archive"', 'name = "other"')
+    path.write_text(text.replace('to = ["archive", "reading"]', 'to = ["reading"]'), encoding="utf-8")
+    assert command("resume", "archive").code == 0
+    pause = newest_pause(relay.spool, "archive")
+    assert pause is not None
+    assert not pause.paused
+    assert "known: other, reading" in command("resume", "archive").err

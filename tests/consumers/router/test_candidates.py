@@ -44,8 +44,18 @@ def candidates(*told: str) -> Candidates:
     [
         (("day office always", "night night always"), NOON, "day", "mon,tue,wed,thu,fri 08:00-20:00"),
         (("day office always", "night night always"), NIGHT, "night", "mon,tue,wed,thu,fri,sat,sun 20:00-08:00"),
-        (("day office always", "night night always"), SATURDAY, "day", "stands in, nobody is there"),
-        (("day office open", "night night always"), SATURDAY, "night", "stands in, nobody is there"),
+        (
+            ("day office always", "night night always"),
+            SATURDAY,
+            "day",
+            "stands in outside its hours, nobody else is there",
+        ),
+        (
+            ("day office open", "night night always"),
+            SATURDAY,
+            "night",
+            "stands in outside its hours, nobody else is there",
+        ),
         (("day office open", "night night never"), SATURDAY, "", "nobody is on duty"),
         (("day office never", "night night never"), NOON, "day", "mon,tue,wed,thu,fri 08:00-20:00"),
         (("night night always", "day office always"), NOON, "day", "mon,tue,wed,thu,fri 08:00-20:00"),
