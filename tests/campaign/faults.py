@@ -146,11 +146,11 @@ def connections(site: Site, rng: random.Random, many: int) -> dict[str, int]:
 
 
 def queues(site: Site, rng: random.Random, many: int) -> dict[str, int]:
-    """Queues, then bindings, are deleted under the workers."""
+    """Queues, some of which somebody declares again at once, then bindings, are deleted under the workers."""
     done = 0
     for number in range(many):
         _goes_on(site, rng.uniform(0.5, 1.5))
-        found = [q["name"] for q in loads(management(site.broker, "GET", "/api/queues/%2F"))]
+        found = {q["name"]: q["arguments"] for q in loads(management(site.broker, "GET", "/api/queues/%2F"))}
         victim = rng.choice([name for name in found if ".dead" not in name])
         if number % 2:
             for it in loads(management(site.broker, "GET", f"/api/queues/%2F/{victim}/bindings")):
@@ -163,6 +163,9 @@ def queues(site: Site, rng: random.Random, many: int) -> dict[str, int]:
             with suppress(urllib.error.HTTPError):
                 management(site.broker, "DELETE", f"/api/queues/%2F/{victim}")
                 done += 1
+                if rng.random() < 0.5:
+                    again = dumps({"durable": True, "arguments": found[victim]}).encode()
+                    management(site.broker, "PUT", f"/api/queues/%2F/{victim}", again)
     return {"queues_and_bindings_deleted": done}
 
 

@@ -151,7 +151,7 @@ class Prepared:
         """Lets a try fail; the unit waits."""
         self.settle(unit, Later(reason))
 
-    def _order(self, part: str, destination: str, form: Form) -> Order:
+    def _order(self, part: str, destination: str, form: Form = RECEIVED) -> Order:
         found = self.config.destination(destination)
         assert found is not None
         return Order(
