@@ -13,14 +13,14 @@ from shared.spool.knocks import Knock, remember
 from shared.spool.spool import Spool
 
 log = structlog.get_logger()
-_SAME_AGAIN_SECONDS, _ANOTHER_SECONDS = 60, 1
+_SAME_AGAIN_SECONDS, _ANOTHER_SECONDS, _AT_ONCE = 60, 1, 20
 _MOST = 200
 
 Who = tuple[str, ...]
 
 
 class Knocking:
-    """Writes and logs each caller once a minute at most, and one a second at most of all; used by many threads.
+    """Writes and logs each caller once a minute at most; of all 20 at once, and one a second; used by many threads.
 
     Args:
         spool: where they are remembered.
@@ -53,7 +53,9 @@ class Knocking:
             self._again.pop(oldest, None)
         if now < max(self._any_again, self._again.get(who, 0.0)):
             return 0
-        self._any_again, self._again[who] = now + _ANOTHER_SECONDS, now + _SAME_AGAIN_SECONDS
+        # What was not used of the allowance is kept, up to so many.
+        self._any_again = max(self._any_again, now - (_AT_ONCE - 1) * _ANOTHER_SECONDS) + _ANOTHER_SECONDS
+        self._again[who] = now + _SAME_AGAIN_SECONDS
         times, self._untold[who] = self._untold[who], 0
         return times
 

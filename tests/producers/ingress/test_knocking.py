@@ -58,12 +58,24 @@ def test_the_same_caller_is_written_once_a_minute_and_counted_always(spool: Spoo
     assert remembered(spool) == [("NEW", "calling", 51)]
 
 
-def test_of_many_callers_one_a_second_is_written(spool: Spool, watch: Watch) -> None:
+def test_callers_that_come_together_are_each_written(spool: Spool, watch: Watch) -> None:
+    knocking = Knocking(spool, watch)
+    for _ in range(2):
+        for n in range(20):
+            knocking.note(caller(f"AE{n}"), "calling")
+        knocking.note(caller("LATE"), "calling")
+        assert len(remembered(spool)) == 20
+    watch.now += 1
+    knocking.note(caller("LATE"), "calling")
+    assert ("LATE", "calling", 3) in remembered(spool)
+
+
+def test_of_very_many_callers_one_a_second_is_written(spool: Spool, watch: Watch) -> None:
     knocking = Knocking(spool, watch)
     for n in range(5000):
         watch.now += 0.01
         knocking.note(caller(f"AE{n}"), "calling")
-    assert 40 <= len(remembered(spool)) <= 51
+    assert 60 <= len(remembered(spool)) <= 71
     assert len(knocking._untold) <= MOST
     assert len(knocking._again) <= MOST
 
