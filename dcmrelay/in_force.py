@@ -1,5 +1,7 @@
 """Which configuration a relay under `up` goes by, for commands: the file's, or the one before while it is refused."""
 
+import os
+import time
 import tomllib
 from pathlib import Path
 
@@ -47,6 +49,19 @@ def load_or_in_force(path: Path) -> tuple[Config, tuple[str, ...]]:
     Raises:
         ConfigError: the file is refused, and no relay is found that goes by an earlier one.
     """
+    config, refused = _load_or_in_force(path)
+    _tell_time_like(config)
+    return config, refused
+
+
+def _tell_time_like(config: Config) -> None:
+    """Read and print times in the zone that the relay names; this machine's may be another, a container's is UTC."""
+    if "timezone" in config.relay.model_fields_set:
+        os.environ["TZ"] = config.relay.timezone
+        time.tzset()
+
+
+def _load_or_in_force(path: Path) -> tuple[Config, tuple[str, ...]]:
     try:
         config = load(path)
     except ConfigError as error:

@@ -100,7 +100,7 @@ def age(span: timedelta) -> str:
 
 
 def clock(moment: datetime) -> str:
-    """A moment in this machine's time, to the second."""
+    """A moment in the relay's time zone, else in this machine's, to the second."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -1,6 +1,8 @@
 """Configurations and prepared spools for tests of the command line."""
 
+import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -45,8 +47,14 @@ def commander(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         monkeypatch.setattr(sys, "argv", ["dcmrelay", *map(str, arguments)])
         monkeypatch.setattr(sys, "excepthook", sys.excepthook)
         capsys.readouterr()
+        zone = os.environ.get("TZ")
         with pytest.raises(SystemExit) as ended:
             main()
+        if os.environ.get("TZ") != zone:
+            os.environ["TZ"] = zone or ""
+            if zone is None:
+                del os.environ["TZ"]
+            time.tzset()
         out, err = capsys.readouterr()
         return Said(int(ended.value.code or 0), out, err)
 

@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
+from shared.spool.pauses import newest_pause
 from tests.dcmrelay.relays import Command, Prepared
 
 _WARNING = "the configuration file is refused, the one before is in force"
@@ -72,3 +74,14 @@ def test_a_file_that_no_relay_goes_beside_is_what_counts(relay: Prepared, comman
     said = command("dead", "list")
     assert said.code == 2
     assert "retension" in said.err
+
+
+def test_times_are_read_and_told_in_the_zone_that_the_relay_names(relay: Prepared, command: Command) -> None:
+    path = relay.config.relay.data_dir.parent / "dcmrelay.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("[relay]", '[relay]\ntimezone = "Asia/Tokyo"', 1), encoding="utf-8")
+    said = command("pause", "archive", "--until", "2099-01-01 07:00")
+    assert "until 2099-01-01 07:00:00" in said.out
+    pause = newest_pause(relay.spool, "archive")
+    assert pause is not None
+    assert pause.until == datetime(2098, 12, 31, 22, 0, tzinfo=UTC)
