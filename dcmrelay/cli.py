@@ -201,7 +201,7 @@ def show(
 @app.command()
 def pause(
     destination: str,
-    until: Annotated[datetime | None, typer.Option(help="Ends by itself then; this machine's time.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Ends by itself then; as the times printed are.")] = None,
     for_: Annotated[str, typer.Option("--for", metavar="2h", help="Ends by itself after so long.")] = "",
     why: Annotated[str, typer.Option(help="Your words for the record; no patient data.")] = "",
     config: ConfigFile = None,

@@ -15,12 +15,12 @@ app = typer.Typer(help="Dead letters: what waits for a person.", no_args_is_help
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids or their beginnings, as listed.")]
 Destination = Annotated[str, typer.Option(help="Only for this destination.")]
-DeadLetterClasses = Literal["", "unreachable", "refused", "invalid", "policy", "bug"]
-Class = Annotated[DeadLetterClasses, typer.Option("--class", help="Only of this class.")]
+DeadLetterClasses = Literal["unreachable", "refused", "invalid", "policy", "bug"]
+Class = Annotated[DeadLetterClasses | None, typer.Option("--class", help="Only of this class.")]
 Source = Annotated[str, typer.Option(help="Only from this source.")]
 Study = Annotated[str, typer.Option(help="Only of this study: Study Instance UID or accession number.")]
 OlderThan = Annotated[str, typer.Option(metavar="2h", help="Only those that stopped longer ago.")]
-Since = Annotated[datetime | None, typer.Option(help="Only those that stopped since; this machine's time.")]
+Since = Annotated[datetime | None, typer.Option(help="Only those that stopped since; as the times printed are.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
 Why = Annotated[str, typer.Option(help="Your words for the record; no patient data.")]
@@ -32,7 +32,7 @@ ProfileNow = Annotated[bool, typer.Option("--profile-now", help="Make it anew, b
 @app.command("list")
 def list_(
     destination: Destination = "",
-    dead_letter_class: Class = "",
+    dead_letter_class: Class = None,
     source: Source = "",
     study: Study = "",
     older_than: OlderThan = "",
@@ -46,7 +46,7 @@ def list_(
     loaded = of_relay(config)
     spool = attach(loaded)
     wish = choosing.wish_of(
-        spool, destination=destination, dead_letter_class=dead_letter_class, source=source, study=study,
+        spool, destination=destination, dead_letter_class=dead_letter_class or "", source=source, study=study,
         older_than=older_than, since=since, all_=True,
     )  # fmt: skip
     found = choosing.found(spool, wish)
@@ -73,7 +73,7 @@ def show(id_: Annotated[str, typer.Argument(metavar="ID")], config: ConfigFile =
 def replay(
     ids: Ids = None,
     destination: Destination = "",
-    dead_letter_class: Class = "",
+    dead_letter_class: Class = None,
     source: Source = "",
     study: Study = "",
     older_than: OlderThan = "",
@@ -99,7 +99,7 @@ def replay(
         why = said(correction, why)
     desk = acting.desk(of_relay(config), why=why or "replayed", json=json, dry_run=dry_run)
     wish = choosing.wish_of(
-        desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
+        desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class or "", source=source,
         study=study, older_than=older_than, since=since, all_=all_,
     )  # fmt: skip
     meant = choosing.meant(desk.spool, desk.config, wish)
@@ -116,7 +116,7 @@ def redirect(
     to: Annotated[str, typer.Option(help="Another destination that a route of the source names.")],
     ids: Ids = None,
     destination: Destination = "",
-    dead_letter_class: Class = "",
+    dead_letter_class: Class = None,
     source: Source = "",
     study: Study = "",
     older_than: OlderThan = "",
@@ -136,7 +136,7 @@ def redirect(
 
     desk = acting.desk(of_relay(config), why=why or f"redirected to {to}", json=json, dry_run=dry_run)
     wish = choosing.wish_of(
-        desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
+        desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class or "", source=source,
         study=study, older_than=older_than, since=since, all_=all_,
     )  # fmt: skip
     meant = choosing.meant(desk.spool, desk.config, wish)
@@ -148,7 +148,7 @@ def redirect(
 def discard(
     ids: Ids = None,
     destination: Destination = "",
-    dead_letter_class: Class = "",
+    dead_letter_class: Class = None,
     source: Source = "",
     study: Study = "",
     older_than: OlderThan = "",
@@ -166,7 +166,7 @@ def discard(
         raise StartError('say why, for the record and without patient data: --why "..."')
     desk = acting.desk(of_relay(config), why=why, json=json, dry_run=dry_run)
     wish = choosing.wish_of(
-        desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class, source=source,
+        desk.spool, ids=ids or (), destination=destination, dead_letter_class=dead_letter_class or "", source=source,
         study=study, older_than=older_than, since=since, all_=all_,
     )  # fmt: skip
     raise typer.Exit(acting.discard(desk, choosing.meant(desk.spool, desk.config, wish)))

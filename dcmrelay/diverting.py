@@ -14,7 +14,7 @@ from shared.errors import StartError
 def divert(
     route: Annotated[str, typer.Argument(help="A route with one_of.")],
     destination: Annotated[str, typer.Argument(help="Which of its candidates gets new studies; none with --end.")] = "",
-    until: Annotated[datetime | None, typer.Option(help="Ends by itself then; this machine's time.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Ends by itself then; as the times printed are.")] = None,
     for_: Annotated[str, typer.Option("--for", metavar="2h", help="Ends by itself after so long.")] = "",
     end: Annotated[bool, typer.Option("--end", help="The calendars decide again, now.")] = False,
     why: Annotated[str, typer.Option(help="Your words for the record; no patient data.")] = "",

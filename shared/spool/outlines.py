@@ -166,5 +166,5 @@ def _read(spool: Spool) -> _Kept:
         kept = _Kept(**json.loads(body or b"{}"))
         states = [{key: value for key, value in it.items() if key in FIELDS} for it in kept.states]
         return replace(kept, states=states)
-    except UNREADABLE:
+    except (*UNREADABLE, AttributeError):
         return _Kept()
