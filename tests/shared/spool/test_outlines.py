@@ -70,7 +70,8 @@ def test_what_was_not_kept_is_read(spool: Spool) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"[]", b"\xff", b'{"orders": 1}', b'{"states": [[]]}', b'{"states": [1]}', b'{"other": []}', b'{"units": {"d%032x": []}}' % 0,
+        b"", b"{", b"[]", b"\xff", b'{"orders": 1}', b'{"states": [[]]}', b'{"states": [1]}',
+        b'{"other": []}', b'{"units": {"d%032x": []}}' % 0,
         b'{"units": {"d%032x": [0, 0, 0, "p", "", {}]}}' % 0,
         b'{"orders": [{}], "states": [{"status": "held"}], "units": {"d%032x": [0, 0, 0, "p", "then", {}]}}' % 0,
     ],
