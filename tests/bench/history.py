@@ -1,10 +1,12 @@
 """`python -m tests.bench.history FOLDER`: what listings and sweeps cost by what waits, and by what has been finished.
 
-Prints a table of CPU times, medians of five; makes a spool for each row below FOLDER, which must be empty, and needs
-some gigabytes of many small files for the largest. Written plainly, without the product's fsyncs.
+Prints a table of CPU times, of commands by the clock too, medians of five; makes a spool for each row below FOLDER,
+which must be empty, and needs some gigabytes of many small files for the largest. Written plainly, without the
+product's fsyncs.
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -34,7 +36,9 @@ def main() -> None:
     """Measures each pair, and prints a line for each as it is there."""
     logs.set_up("bench", "WARNING")
     folder = Path(sys.argv[1]).absolute()
-    print("| waiting | dead letters | finished | sweep | owner's look | `status` | `dead list` |")
+    print(
+        "| waiting | dead letters | finished | sweep | owner's look | `status`: CPU, clock | `dead list`: CPU, clock |"
+    )
     print("|---|---|---|---|---|---|---|")
     for waiting, dead in WAITING_AND_DEAD:
         for finished in FINISHED:
@@ -52,8 +56,10 @@ def _line(place: Path, waiting: int, dead: int, finished: int) -> str:
     Keeper(spool).keep(sweep(spool, "").unfinished)
     swept = [_cpu(lambda: sweep(spool, "")) for _ in range(ROUNDS)]
     picked = [_cpu(lambda: _pick(spool, config)) for _ in range(ROUNDS)]
-    commands = [_command(path, *words) for words in (("status",), ("dead", "list"))]
-    cells = (f"{median(it) * 1000:.0f} ms" for it in (swept, picked, *commands))
+    cells = [f"{median(it) * 1000:.0f} ms" for it in (swept, picked)]
+    for words in (("status",), ("dead", "list")):
+        cpu, clock = _command(path, *words)
+        cells.append(f"{median(cpu) * 1000:.0f} ms, {median(clock) * 1000:.0f} ms")
     return f"| {waiting:,} | {dead:,} | {finished:,} | {' | '.join(cells)} |"
 
 
@@ -100,16 +106,20 @@ def _cpu(act: object) -> float:
     return time.process_time() - begun
 
 
-def _command(config: Path, *words: str) -> list[float]:
-    """CPU seconds of a command, in user and kernel mode: what it takes on a machine with nothing else to do."""
+def _command(config: Path, *words: str) -> tuple[list[float], list[float]]:
+    """CPU seconds of a command, in user and kernel mode, and by the clock; Python's byte code is at hand."""
     command = [sys.executable, "-m", "dcmrelay", *words, "--config", str(config)]
-    taken = []
-    for _ in range(ROUNDS):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return taken
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(config.parent.parent / "pycache")
+    cpu, clock = [], []
+    for round_ in range(ROUNDS + 1):
+        before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, check=False)
+        after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        if round_ > 0:  # the first makes the byte code
+            cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            clock.append(ended - begun)
+    return cpu, clock
 
 
 if __name__ == "__main__":
