@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dcmrelay.in_force import of_relay
 from dcmrelay.options import ConfigFile, Json, moment
 from shared.config import find, load
 
@@ -28,7 +29,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Where would this go, when, in which form, and why not elsewhere? Sends nothing, writes nothing."""
-    loaded = load(find(config))
+    loaded = of_relay(config)
     if (simulate is None) != (not week) or bool(what) == bool(simulate):
         raise typer.BadParameter("name files, folders, or one study; or a folder and a week: --simulate DIR --week W")
     if simulate is not None:

@@ -50,13 +50,19 @@ def load_or_in_force(path: Path) -> tuple[Config, tuple[str, ...]]:
         ConfigError: the file is refused, and no relay is found that goes by an earlier one.
     """
     config, refused = _load_or_in_force(path)
-    _tell_time_like(config)
+    _tell_time_like(config, in_full=bool(refused))
     return config, refused
 
 
-def _tell_time_like(config: Config) -> None:
-    """Read and print times in the zone that the relay names; this machine's may be another, a container's is UTC."""
-    if "timezone" in config.relay.model_fields_set:
+def _tell_time_like(config: Config, *, in_full: bool) -> None:
+    """Read and print times in the zone that the relay names; this machine's may be another, a container's is UTC.
+
+    Args:
+        config: in force.
+        in_full: it has every key, so that UTC may be what nobody named.
+    """
+    named = "timezone" in config.relay.model_fields_set
+    if named and not (in_full and config.relay.timezone == "UTC"):
         os.environ["TZ"] = config.relay.timezone
         time.tzset()
 
@@ -66,7 +72,7 @@ def _load_or_in_force(path: Path) -> tuple[Config, tuple[str, ...]]:
         config = load(path)
     except ConfigError as error:
         accepted = _accepted(_data_dir(path))
-        if accepted is None:
+        if accepted is None or not listening(accepted):
             raise
         return accepted, error.problems
     refused = tuple(read_note(config).get("refused", ()))  # what is well by itself may not be taken while a relay runs

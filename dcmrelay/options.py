@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from dcmrelay.hiding import Hider, words_of
+from dcmrelay.in_force import load_or_in_force
 from dcmrelay.output import hide
 from shared.config import find, load
 from shared.errors import ConfigError
@@ -56,10 +58,12 @@ def _invoke(original: Any, ctx: typer.Context) -> Any:
 
 
 def _configured(path: Path | None) -> set[str]:
-    try:
-        return words_of(load(find(path)))
-    except ConfigError:
-        return set()  # the command itself says so
+    """Names and addresses of what is in force and of the file; the command itself tells what is wrong with that."""
+    words: set[str] = set()
+    with suppress(ConfigError):
+        words |= words_of(load_or_in_force(find(path))[0])
+        words |= words_of(load(find(path)))
+    return words
 
 
 def _typed(params: Mapping[str, Any]) -> Iterator[str]:

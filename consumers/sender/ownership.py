@@ -18,7 +18,7 @@ from shared.spool.epochs import newest_epoch, take_over
 from shared.spool.spool import Spool
 
 log = structlog.get_logger()
-_FIRST_SECONDS, _ASK_SECONDS, _CONFIRM_SECONDS = 0.2, 2, 30
+_FIRST_SECONDS, _ASK_SECONDS, _CONFIRM_SECONDS, _CONFIRM_WEIGHT = 0.2, 2, 30, 10
 
 
 class Ownership:
@@ -93,7 +93,8 @@ class Ownership:
             asked = time.monotonic()
             try:
                 publisher.elect(self._destination)
-                consumer.asked(self.queue)
+                # An owner asks seldom, and hears each.
+                consumer.asked(self.queue, asked, weight=_CONFIRM_WEIGHT if self._serving.is_set() else 1)
                 pause = _ASK_SECONDS
             except BrokerError as error:
                 log.debug("not_asked", destination=self._destination, why=str(error))

@@ -7,6 +7,7 @@ Source: ADR 0025.
 """
 
 import threading
+import time
 
 import structlog
 
@@ -22,9 +23,10 @@ def keep_asking(consumer: Consumer, publisher: Publisher, stopping: threading.Ev
     """Ask for a message on each queue that was silent for long, until told to stop."""
     while not stopping.wait(ASK_SECONDS):
         for queue in consumer.silent():
+            asked = time.monotonic()
             try:
                 publisher.ask(queue)
             except BrokerError as error:
                 log.debug("not_asked", queue=queue, why=str(error))
             else:
-                consumer.asked(queue)
+                consumer.asked(queue, asked)

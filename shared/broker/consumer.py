@@ -125,14 +125,24 @@ class Consumer:
     def silent(self) -> tuple[str, ...]:
         """Queues of which nothing came for a while, though there is room; electing ones are asked anyhow."""
         since = time.monotonic() - SILENT_AT_MOST.total_seconds()
-        busy = {it.queue for it in list(self._outstanding.values())}
+        busy = self._busy()
         heard = list(self._heard.items())
         return tuple(name for name, it in heard if it.last < since and name not in busy and not elects(name))
 
-    def asked(self, queue: str) -> None:
-        """RabbitMQ took a message that asks whether this end still hears the queue; see `keep_asking`."""
-        if (heard := self._heard.get(queue)) is not None:
-            heard.asked += 1
+    def asked(self, queue: str, since: float, *, weight: int = 1) -> None:
+        """RabbitMQ took a message that asks whether this end still hears the queue; see `keep_asking`.
+
+        Args:
+            queue: its name.
+            since: when it was published, on the monotonic clock; what came after that answers it.
+            weight: of how many it stands for.
+        """
+        heard = self._heard.get(queue)
+        if heard is not None and heard.last < since and queue not in self._busy():
+            heard.asked += weight
+
+    def _busy(self) -> set[str]:
+        return {it.queue for it in list(self._outstanding.values())}
 
     def again(self, delivered: Delivered) -> None:
         """Have `get` return a delivery again, in its order; it is not acknowledged meanwhile."""
@@ -194,15 +204,19 @@ class Consumer:
         delivered.acknowledged = True
         if delivered.channel is channel:
             self._outstanding.pop(delivered.tag, None)
+            if (heard := self._heard.get(delivered.queue)) is not None:
+                heard.now()  # its turn among several begins
             channel.basic_ack(delivered.tag)
 
     def _tend(self) -> None:
-        self._let_go_of_kept()
-        for name, heard in self._heard.items():
-            if heard.asked >= (_UNHEARD_ELECTING if elects(name) else _UNHEARD):
-                log.info("hears_nothing", queue=name, remedy="connects again")
-                self.link.renew()
-                return
+        deaf = [
+            it for it, heard in self._heard.items() if heard.asked >= (_UNHEARD_ELECTING if elects(it) else _UNHEARD)
+        ]
+        if deaf:
+            log.info("hears_nothing", queue=deaf[0], remedy="connects again")
+            self.link.renew()
+        else:
+            self._let_go_of_kept()
 
     def _let_go_of_kept(self) -> None:
         """Let go of messages kept too long, so that RabbitMQ does not close the channel on a long send."""

@@ -8,7 +8,7 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 
 from shared.broker.link import Link, declare
-from shared.broker.topology import ASK, DEAD, DELAY, EVENTS, UNREADABLE, WORK, Topology, rung_for
+from shared.broker.topology import ASK, DEAD, DELAY, EVENTS, UNREADABLE, WORK, Topology, key_of, rung_for
 from shared.errors import BrokerError
 from shared.messages import Bell, Event, Ring, encode_bell, encode_event
 
@@ -88,8 +88,9 @@ class Publisher:
         Raises:
             BrokerError: not confirmed.
         """
-        properties = pika.BasicProperties(type=ASK, expiration=str(_ASK_LIVES_MS))
-        self.link.do(lambda channel: channel.basic_publish("", queue, b"{}", properties, mandatory=True))
+        # Not through the default exchange, which a user with rights on our names alone may not write to.
+        properties, key = pika.BasicProperties(type=ASK, expiration=str(_ASK_LIVES_MS)), key_of(queue)
+        self.link.do(lambda channel: channel.basic_publish(WORK, key, b"{}", properties, mandatory=True))
 
     def tell(self, event: Event) -> None:
         """Publish a fact.

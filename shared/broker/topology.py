@@ -88,6 +88,8 @@ def topology(destinations: Iterable[str]) -> Topology:
         Binding(exchange=WORK, queue=queue_of("route"), routing_key="route"),
         Binding(exchange=EVENTS, queue=queue_of("route"), routing_key="study.complete"),
         Binding(exchange=WORK, queue=queue_of("render"), routing_key="render"),
+        # For what a consumer asks of itself.
+        Binding(exchange=WORK, queue=LEDGER, routing_key=key_of(LEDGER)),
         # Not study.complete: that must reach the router, and a queue that takes it too would hide that it did not.
         *(Binding(exchange=EVENTS, queue=LEDGER, routing_key=key) for key in told_if_possible()),
         *(Binding(exchange=DELAY, queue=f"{DELAY}.{name}", headers={"rung": name}) for name in RUNGS),
@@ -101,6 +103,11 @@ def topology(destinations: Iterable[str]) -> Topology:
 def queue_of(routing_key: str) -> str:
     """The queue that a key of `dcmrelay.work` leads to."""
     return f"dcmrelay.{routing_key}"
+
+
+def key_of(queue: str) -> str:
+    """The key of `dcmrelay.work` that leads to a queue."""
+    return queue.removeprefix(queue_of(""))
 
 
 def elects(queue: str) -> bool:

@@ -63,6 +63,22 @@ def test_nothing_is_said_where_the_file_is_in_force(relay: Prepared, command: Co
     assert command("dead", "list").err == ""
 
 
+def test_names_are_hidden_while_the_file_is_refused(relay: Prepared, command: Command, ingress: int) -> None:
+    (delivery, _) = relay.routed(relay.part(), "archive", "reading")
+    relay.held(delivery, "READING is not known here", "refused")
+    _accepted(relay, ingress, refused="[spool] retension: unknown")
+    _spoil(relay)
+    assert "READING" in command("dead", "list").out
+    assert "READING" not in command("dead", "list", "--no-phi").out
+
+
+def test_what_an_ended_relay_went_by_does_not_count(relay: Prepared, command: Command, ingress: int) -> None:
+    _accepted(relay, ingress)
+    (relay.config.relay.data_dir / "run/ingress.json").unlink()
+    _spoil(relay)
+    assert command("pause", "archive").code == 2
+
+
 def test_a_file_that_no_relay_goes_beside_is_what_counts(relay: Prepared, command: Command, ingress: int) -> None:
     _accepted(relay, ingress, refused="[spool] retension: unknown")
     (relay.config.relay.data_dir / "run/ingress.json").unlink()

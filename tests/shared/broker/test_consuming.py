@@ -1,6 +1,7 @@
 """Consuming from a real RabbitMQ."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -104,9 +105,30 @@ def test_a_stand_by_that_asks_in_vain_connects_again(broker_url: str) -> None:
     own = "dcmrelay.own.archive"
     with consuming(broker_url, own, destinations=("archive",), lost=lambda: lost.append(True)) as ours:
         for _ in range(30):
-            ours.asked(own)
+            ours.asked(own, time.monotonic())
         eventually(lambda: lost)
         assert ours.link.wait_connected(10)
+
+
+def test_who_has_a_message_at_hand_is_not_deaf(broker_url: str) -> None:
+    lost: list[bool] = []
+    own = "dcmrelay.own.archive"
+    with (
+        publishing(broker_url, "archive") as publisher,
+        consuming(broker_url, own, destinations=("archive",), lost=lambda: lost.append(True)) as ours,
+    ):
+        publisher.elect("archive")
+        before = time.monotonic()
+        kept = next_of(ours)
+        for since in (before, time.monotonic()):
+            ours.asked(own, since, weight=100)
+        assert ours._heard[own].asked == 0
+        ours.acknowledge(kept)
+        eventually(lambda: not ours._outstanding)
+        ours.asked(own, before, weight=100)
+        assert ours._heard[own].asked == 0, "it came after that"
+        ours.asked(own, time.monotonic(), weight=100)
+        eventually(lambda: lost)
 
 
 def test_what_asks_a_silent_consumer_is_heard_and_not_worked_on(

@@ -69,15 +69,22 @@ def test_each_destination_has_queues_of_its_own_and_nothing_else_changes() -> No
     }
 
 
-def test_every_key_that_a_bell_is_rung_under_leads_to_one_queue() -> None:
+def test_every_key_of_work_leads_to_one_queue() -> None:
     keys = [b.routing_key for b in TABLE.bindings if b.exchange == WORK]
     assert sorted(keys) == sorted(set(keys))
     assert set(keys) == {
         "route",
         "render",
+        "ledger",
         *(f"{key}.<destination>" for key in ("send", "own")),
         "send.<destination>.urgent",
     }
+
+
+def test_a_consumer_can_ask_on_every_queue_that_is_consumed() -> None:
+    by_key = {b.routing_key: b.queue for b in TABLE.bindings if b.exchange == WORK}
+    consumed = [it.name for it in TABLE.queues if ".dead" not in it.name and ".delay" not in it.name]
+    assert [by_key[key_of(name)] for name in consumed] == consumed
 
 
 def test_only_the_electing_queues_elect() -> None:
