@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.broker import elects, topology
-from shared.broker.topology import RUNGS, WORK, Queue, rung_for
+from shared.broker.topology import RUNGS, WORK, Queue, key_of, rung_for
 from shared.messages import Bell, StudyCompleted, encode_bell, encode_event, events
 
 PAGE = Path(__file__).parents[3] / "docs/queues.md"
